@@ -1,0 +1,50 @@
+# _cuda: the CUDA backend, built when a fit nvcc is found. It links the CUDA runtime statically and
+# never libcuda, so that it imports on a machine without a driver and says why it is unavailable.
+set(KVPROF_CUDA_MINIMUM 12.8) # the first that compiles for sm_100
+
+if(KVPROF_CUDA STREQUAL "OFF")
+  message(STATUS "kvprof: no CUDA module: KVPROF_CUDA is OFF")
+  return()
+endif()
+
+# Reports why there will be no _cuda: an error when it was asked for, else a line.
+function(kvprof_without_cuda reason)
+  if(KVPROF_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "kvprof: KVPROF_CUDA is ON, but ${reason}")
+  endif()
+  message(STATUS "kvprof: no CUDA module: ${reason}")
+endfunction()
+
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 80 90 100)
+endif()
+
+# Compiles a test program in a project of its own: an nvcc that does not work, or does not work with
+# this host compiler, counts as none.
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  kvprof_without_cuda("no working nvcc was found (set CUDACXX, or CUDAHOSTCXX when it refuses the host compiler)")
+  return()
+endif()
+
+enable_language(CUDA)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS KVPROF_CUDA_MINIMUM)
+  kvprof_without_cuda("nvcc is ${CMAKE_CUDA_COMPILER_VERSION}, ${KVPROF_CUDA_MINIMUM} or newer is needed")
+  return()
+endif()
+
+# nvcc sees no pybind11: the headers are slow there, and break with each new release of either.
+add_library(kvprof_cuda STATIC csrc/cuda/device_facts.cu)
+target_link_libraries(kvprof_cuda PUBLIC kvprof_core)
+set_target_properties(kvprof_cuda PROPERTIES
+  CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static)
+target_compile_options(kvprof_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
+if(KVPROF_WERROR)
+  target_compile_options(kvprof_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
+endif()
+
+pybind11_add_module(_cuda MODULE csrc/bindings/cuda_module.cpp)
+target_link_libraries(_cuda PRIVATE kvprof_cuda)
+set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
+install(TARGETS _cuda LIBRARY DESTINATION .)

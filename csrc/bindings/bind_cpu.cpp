@@ -1,0 +1,242 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "bindings/bind.hpp"
+#include "bindings/bind_device.hpp"
+#include "cpu/cpu_backend.hpp"
+
+namespace py = pybind11;
+
+namespace kvprof {
+namespace {
+
+using Runs = py::array_t<std::uint32_t, py::array::c_style>;
+using Slots = py::array_t<std::int64_t, py::array::c_style>;
+using Segments = std::vector<std::pair<std::int64_t, std::int64_t>>;
+
+/// The Python object that owns a memory.
+///
+/// A view made through the buffer protocol keeps this object alive but could outlive release(), so
+/// views are counted and release() refuses while there are any. An operation takes its own
+/// reference to the memory: when another thread releases it meanwhile, the memory goes back when
+/// the operation is done. Everything here runs under the GIL.
+struct MemoryObject {
+  std::shared_ptr<Memory> memory;
+  std::int64_t exports = 0;
+
+  const std::shared_ptr<Memory>& live() const {
+    if (!memory) throw py::value_error("the memory has been released");
+    return memory;
+  }
+};
+
+/// pybind11's own buffer support has no hook for the end of a view, hence the slots by hand.
+int get_buffer(PyObject* object, Py_buffer* view, int flags) {
+  auto& self = py::cast<MemoryObject&>(py::handle(object));
+  if (!self.memory) {
+    view->obj = nullptr;
+    PyErr_SetString(PyExc_BufferError, "the memory has been released");
+    return -1;
+  }
+  const int status = PyBuffer_FillInfo(view, object, self.memory->data(),
+                                       static_cast<py::ssize_t>(self.memory->nbytes()), 0, flags);
+  if (status == 0) ++self.exports;
+  return status;
+}
+
+void release_buffer(PyObject* object, Py_buffer*) {
+  --py::cast<MemoryObject&>(py::handle(object)).exports;
+}
+
+void add_buffer_slots(PyHeapTypeObject* type) {
+  type->as_buffer.bf_getbuffer = get_buffer;
+  type->as_buffer.bf_releasebuffer = release_buffer;
+  type->ht_type.tp_as_buffer = &type->as_buffer;
+}
+
+void release(MemoryObject& self) {
+  if (self.exports > 0) {
+    const std::string message = std::to_string(self.exports) + " views of the memory are in use";
+    PyErr_SetString(PyExc_BufferError, message.c_str());
+    throw py::error_already_set();
+  }
+  self.memory.reset();
+}
+
+/// The bytes of a C-contiguous object, held for as long as this lives. Made and dropped under the
+/// GIL, read without it.
+class SourceBytes {
+ public:
+  explicit SourceBytes(const py::object& source) {
+    if (PyObject_GetBuffer(source.ptr(), &view_, PyBUF_SIMPLE) != 0) throw py::error_already_set();
+  }
+  ~SourceBytes() { PyBuffer_Release(&view_); }
+  SourceBytes(const SourceBytes&) = delete;
+  SourceBytes& operator=(const SourceBytes&) = delete;
+
+  const std::byte* data() const { return static_cast<const std::byte*>(view_.buf); }
+  std::int64_t nbytes() const { return view_.len; }
+
+ private:
+  Py_buffer view_{};
+};
+
+Placement make_placement(std::int64_t base, std::int64_t layer_stride, std::int64_t block_stride,
+                         std::int64_t layers, const Segments& segments) {
+  Placement placement{base, layer_stride, block_stride, layers, {}};
+  for (const auto& [offset, row] : segments) placement.segments.push_back({offset, row});
+  return placement;
+}
+
+std::vector<Run> make_runs(const Runs& array) {
+  static_assert(sizeof(Run) == 3 * sizeof(std::uint32_t), "a run is a row of the array");
+  if (array.ndim() != 2 || array.shape(1) != 3) {
+    throw py::value_error("runs must have the shape [n, 3]: block, first row, rows");
+  }
+  std::vector<Run> runs(static_cast<std::size_t>(array.shape(0)));
+  if (!runs.empty()) std::memcpy(runs.data(), array.data(), runs.size() * sizeof(Run));
+  return runs;
+}
+
+std::vector<std::int64_t> make_slots(const Slots& array) {
+  if (array.ndim() != 1) throw py::value_error("slots must have the shape [tokens]");
+  return {array.data(), array.data() + array.size()};
+}
+
+Ceiling ceiling_named(const std::string& name) {
+  if (name == "read") return Ceiling::read;
+  if (name == "write") return Ceiling::write;
+  if (name == "copy") return Ceiling::copy;
+  if (name == "rmw") return Ceiling::rmw;
+  throw py::value_error("ceiling is '" + name + "', it is one of: read, write, copy, rmw");
+}
+
+/// Calls an operation of the backend on the memory behind a Python object, without the GIL.
+template <class Operation>
+auto without_gil(const MemoryObject& object, Operation operation) {
+  const std::shared_ptr<Memory> memory = object.live();
+  const py::gil_scoped_release unlocked;
+  return operation(*memory);
+}
+
+void bind_plans(py::module_& module) {
+  using namespace py::literals;
+  py::class_<PagePlan>(module, "PagePlan", py::is_final())
+      .def(py::init([](std::int64_t base, std::int64_t layer_stride, std::int64_t block_stride,
+                       std::int64_t layers, const Segments& segments, const Runs& runs) {
+             return PagePlan(make_placement(base, layer_stride, block_stride, layers, segments),
+                             make_runs(runs));
+           }),
+           py::kw_only(), "base_bytes"_a, "layer_stride_bytes"_a, "block_stride_bytes"_a,
+           "layers"_a, "segments"_a, "runs"_a)
+      .def_property_readonly("nbytes", &PagePlan::nbytes)
+      .def_property_readonly("extent_bytes", &PagePlan::extent_bytes);
+  py::class_<SlotPlan>(module, "SlotPlan", py::is_final())
+      .def(py::init([](std::int64_t base, std::int64_t layer_stride, std::int64_t block_stride,
+                       std::int64_t layers, const Segments& segments, std::int64_t rows_per_block,
+                       const Slots& slots) {
+             return SlotPlan(make_placement(base, layer_stride, block_stride, layers, segments),
+                             rows_per_block, make_slots(slots));
+           }),
+           py::kw_only(), "base_bytes"_a, "layer_stride_bytes"_a, "block_stride_bytes"_a,
+           "layers"_a, "segments"_a, "rows_per_block"_a, "slots"_a)
+      .def_property_readonly("nbytes", &SlotPlan::nbytes)
+      .def_property_readonly("extent_bytes", &SlotPlan::extent_bytes);
+}
+
+void bind_memory(py::module_& module) {
+  py::class_<MemoryObject>(module, "Memory", py::is_final(),
+                           py::custom_type_setup(add_buffer_slots))
+      .def_property_readonly("nbytes", [](const MemoryObject& m) { return m.live()->nbytes(); })
+      .def_property_readonly("policy", [](const MemoryObject& m) { return m.live()->policy(); })
+      .def("release", &release);
+  py::class_<StreamResult>(module, "StreamResult", py::is_final())
+      .def_readonly("seconds", &StreamResult::seconds)
+      .def_readonly("nbytes", &StreamResult::nbytes)
+      .def_readonly("checksum", &StreamResult::checksum);
+}
+
+void bind_operations(py::class_<CpuBackend>& backend) {
+  using namespace py::literals;
+  backend
+      .def(
+          "fill",
+          [](CpuBackend& self, const MemoryObject& object, std::int64_t offset, std::int64_t nbytes,
+             std::uint64_t seed) {
+            return without_gil(object, [&](Memory& m) { return self.fill(m, offset, nbytes, seed); });
+          },
+          "memory"_a, "offset_bytes"_a, "nbytes"_a, "seed"_a)
+      .def(
+          "decode_read",
+          [](CpuBackend& self, const MemoryObject& object, const PagePlan& plan) {
+            return without_gil(object, [&](Memory& m) { return self.decode_read(m, plan); });
+          },
+          "memory"_a, "plan"_a)
+      .def(
+          "append",
+          [](CpuBackend& self, const MemoryObject& object, const SlotPlan& plan,
+             const py::object& source) {
+            const SourceBytes rows(source);
+            return without_gil(
+                object, [&](Memory& m) { return self.append(m, plan, rows.data(), rows.nbytes()); });
+          },
+          "memory"_a, "plan"_a, "source"_a)
+      .def(
+          "state_update",
+          [](CpuBackend& self, const MemoryObject& object, const PagePlan& plan,
+             std::uint64_t addend) {
+            return without_gil(object, [&](Memory& m) { return self.state_update(m, plan, addend); });
+          },
+          "memory"_a, "plan"_a, "addend"_a);
+}
+
+void bind_ceilings(py::class_<CpuBackend>& backend) {
+  using namespace py::literals;
+  backend
+      .def(
+          "ceiling_variants",
+          [](const CpuBackend& self, const std::string& kind) {
+            return self.ceiling_variants(ceiling_named(kind));
+          },
+          "kind"_a)
+      .def(
+          "ceiling",
+          [](CpuBackend& self, const MemoryObject& object, const std::string& kind,
+             const std::string& variant, std::int64_t offset, std::int64_t nbytes) {
+            const Ceiling ceiling = ceiling_named(kind);
+            return without_gil(object, [&](Memory& m) {
+              return self.ceiling(m, ceiling, variant, offset, nbytes);
+            });
+          },
+          "memory"_a, "kind"_a, "variant"_a, "offset_bytes"_a, "nbytes"_a);
+}
+
+}  // namespace
+
+void bind_cpu(py::module_& module) {
+  using namespace py::literals;
+  bind_plans(module);
+  bind_device_facts(module);
+  bind_memory(module);
+  py::class_<CpuBackend> backend(module, "CpuBackend", py::is_final());
+  backend
+      .def(py::init([](const std::optional<std::vector<int>>& cpus) {
+             return std::make_unique<CpuBackend>(cpus ? *cpus : allowed_cpus());
+           }),
+           "cpus"_a = py::none())
+      .def_property_readonly("facts", &CpuBackend::facts)
+      .def_property_readonly("cpus", &CpuBackend::cpus)
+      .def(
+          "allocate",
+          [](CpuBackend& self, std::int64_t nbytes, const std::string& policy) {
+            return MemoryObject{self.allocate(nbytes, policy)};
+          },
+          "nbytes"_a, "policy"_a = "huge_pages");
+  bind_operations(backend);
+  bind_ceilings(backend);
+}
+
+}  // namespace kvprof

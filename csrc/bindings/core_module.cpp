@@ -1,0 +1,10 @@
+// The module _core: block allocation and the CPU backend. Each bind_* translates and nothing else.
+#include <pybind11/pybind11.h>
+
+#include "bindings/bind.hpp"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "Block allocation and the CPU backend of kvprof.";
+  kvprof::bind_allocation(module);
+  kvprof::bind_cpu(module);
+}

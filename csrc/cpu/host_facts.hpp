@@ -1,0 +1,20 @@
+// What the operating system says of this machine.
+#pragma once
+#include <cstdint>
+#include <string>
+
+namespace kvprof {
+
+/// The model name of /proc/cpuinfo, else the name of the machine's architecture.
+std::string cpu_name();
+
+/// Bytes of the largest cache that sysfs (or else sysconf) knows of; 32 MiB when neither does.
+std::int64_t last_level_cache_bytes();
+
+/// Memory of this machine, or the limit of this process's control group where that is lower.
+std::int64_t memory_bytes();
+
+/// Memory that can be had now without swapping, within the limit of the control group.
+std::int64_t available_memory_bytes();
+
+}  // namespace kvprof

@@ -1,0 +1,45 @@
+// Registers of 64-bit words, for the instruction set of the file that includes this.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace kvprof {
+namespace {
+
+constexpr std::size_t vector_bytes = KVPROF_VECTOR_BYTES;
+constexpr std::size_t word_bytes = sizeof(std::uint64_t);
+constexpr std::size_t vector_words = vector_bytes / word_bytes;
+
+/// Words in a register; may lie at any address, over objects of any type.
+typedef std::uint64_t Vector
+    __attribute__((vector_size(KVPROF_VECTOR_BYTES), aligned(1), may_alias));
+
+inline Vector load(const std::byte* from) { return *reinterpret_cast<const Vector*>(from); }
+
+inline void store(std::byte* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
+
+/// `to` must be aligned to a vector.
+inline void store_non_temporal(std::byte* to, Vector value) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(value));
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(value));
+#elif defined(__x86_64__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(to), reinterpret_cast<__m128i>(value));
+#else
+  store(to, value);
+#endif
+}
+
+void fence() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
+}  // namespace
+}  // namespace kvprof

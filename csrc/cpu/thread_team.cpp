@@ -1,0 +1,138 @@
+#include "cpu/thread_team.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace kvprof {
+namespace {
+
+/// Iterations before a spinning thread gives its CPU to whoever keeps the others from arriving.
+constexpr unsigned spins_before_yield = 1 << 12;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+void pin_to(std::thread& thread, int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<std::size_t>(cpu), &set);
+  // A CPU taken away since it was checked leaves the thread unpinned: slower, not wrong.
+  pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);
+}
+
+void refuse_bad_cpus(std::vector<int> cpus) {
+  if (cpus.empty()) throw std::invalid_argument("cpus is empty, at least one is needed");
+  const std::vector<int> allowed = allowed_cpus();
+  for (const int cpu : cpus) {
+    if (!std::binary_search(allowed.begin(), allowed.end(), cpu)) {
+      throw std::invalid_argument("CPU " + std::to_string(cpu) + " may not be used by this process");
+    }
+  }
+  std::sort(cpus.begin(), cpus.end());
+  const auto twice = std::adjacent_find(cpus.begin(), cpus.end());
+  if (twice != cpus.end()) {
+    throw std::invalid_argument("CPU " + std::to_string(*twice) + " is named twice");
+  }
+}
+
+}  // namespace
+
+std::vector<int> allowed_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return {0};
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<std::size_t>(cpu), &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+ThreadTeam::ThreadTeam(std::vector<int> cpus) : cpus_(std::move(cpus)), process_(getpid()) {
+  refuse_bad_cpus(cpus_);
+  try {
+    for (std::size_t thread = 0; thread < cpus_.size(); ++thread) {
+      threads_.emplace_back([this, thread] { serve(thread); });
+      pin_to(threads_.back(), cpus_[thread]);
+    }
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+ThreadTeam::~ThreadTeam() {
+  if (process_ == getpid()) {
+    stop();
+  } else {
+    for (std::thread& thread : threads_) thread.detach();
+  }
+}
+
+void ThreadTeam::stop() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  job_posted_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+double ThreadTeam::run(const std::function<void(std::size_t)>& work) {
+  if (process_ != getpid()) {
+    throw std::runtime_error("this backend's threads belong to the process that forked this one");
+  }
+  const std::lock_guard<std::mutex> one_caller(callers_);
+  std::unique_lock<std::mutex> lock(mutex_);
+  work_ = &work;
+  done_ = false;
+  arrived_ = 0;
+  working_ = size();
+  ++job_;
+  job_posted_.notify_all();
+  job_done_.wait(lock, [this] { return done_; });
+  return std::chrono::duration<double>(end_ - begin_).count();
+}
+
+void ThreadTeam::serve(std::size_t thread) {
+  for (std::size_t job = 1;; ++job) {
+    const std::function<void(std::size_t)>* work = nullptr;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      job_posted_.wait(lock, [&] { return stopping_ || job_ == job; });
+      if (stopping_) return;
+      work = work_;
+    }
+    wait_for_all(job);
+    (*work)(thread);
+    if (working_.fetch_sub(1) == 1) {
+      end_ = Clock::now();
+      const std::lock_guard<std::mutex> lock(mutex_);
+      done_ = true;
+      job_done_.notify_one();
+    }
+  }
+}
+
+void ThreadTeam::wait_for_all(std::size_t job) {
+  if (arrived_.fetch_add(1) + 1 == size()) {
+    begin_ = Clock::now();
+    released_job_ = job;
+    return;
+  }
+  for (unsigned spins = 1; released_job_ != job; ++spins) {
+    pause_briefly();
+    if (spins % spins_before_yield == 0) std::this_thread::yield();
+  }
+}
+
+}  // namespace kvprof

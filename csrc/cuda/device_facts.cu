@@ -1,0 +1,96 @@
+#include <cuda_runtime_api.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "cuda/device_facts.hpp"
+
+namespace kvprof {
+namespace {
+
+std::string description(cudaError_t error) {
+  return std::string(cudaGetErrorName(error)) + ": " + cudaGetErrorString(error);
+}
+
+void check(cudaError_t error) {
+  if (error != cudaSuccess) throw std::runtime_error(description(error));
+}
+
+/// The CUDA runtime's encoding: 1000 x major + 10 x minor.
+CudaVersion decoded(int version) { return {version / 1000, version % 1000 / 10}; }
+
+std::string text(CudaVersion version) {
+  return std::to_string(version.major) + "." + std::to_string(version.minor);
+}
+
+int attribute(cudaDeviceAttr name, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, name, device));
+  return value;
+}
+
+std::optional<double> bus_peak_bytes_per_s(int device) {
+  const double clock_hz = 1e3 * attribute(cudaDevAttrMemoryClockRate, device);
+  const double width_bytes = attribute(cudaDevAttrGlobalMemoryBusWidth, device) / 8.0;
+  const double peak = 2 * clock_hz * width_bytes;
+  return peak > 0 ? std::optional<double>(peak) : std::nullopt;
+}
+
+}  // namespace
+
+CudaVersion cuda_runtime_version() {
+  int version = 0;
+  check(cudaRuntimeGetVersion(&version));
+  return decoded(version);
+}
+
+std::optional<CudaVersion> cuda_driver_version() {
+  int version = 0;
+  if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0) return std::nullopt;
+  return decoded(version);
+}
+
+std::optional<std::string> cuda_unavailable_reason() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) return std::nullopt;
+  const std::optional<CudaVersion> driver = cuda_driver_version();
+  if (!driver) return "no NVIDIA driver is installed on this machine";
+  if (error == cudaErrorInsufficientDriver) {
+    return "the NVIDIA driver serves CUDA " + text(*driver) + ", this build needs CUDA " +
+           text(cuda_runtime_version());
+  }
+  if (error == cudaSuccess || error == cudaErrorNoDevice) {
+    return "the NVIDIA driver shows no device to this process (see CUDA_VISIBLE_DEVICES)";
+  }
+  return description(error);
+}
+
+int cuda_device_count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+DeviceFacts cuda_device_facts(int index) {
+  const int count = cuda_device_count();
+  if (index < 0 || index >= count) {
+    const std::optional<std::string> reason = cuda_unavailable_reason();
+    throw std::out_of_range("there is no CUDA device " + std::to_string(index) + ": " +
+                            reason.value_or("this process sees " + std::to_string(count)));
+  }
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, index));
+  DeviceFacts facts;
+  facts.name = properties.name;
+  facts.backend = "cuda";
+  facts.instruction_set =
+      "sm_" + std::to_string(attribute(cudaDevAttrComputeCapabilityMajor, index)) +
+      std::to_string(attribute(cudaDevAttrComputeCapabilityMinor, index));
+  facts.compute_units = attribute(cudaDevAttrMultiProcessorCount, index);
+  facts.memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem);
+  facts.last_level_cache_bytes = attribute(cudaDevAttrL2CacheSize, index);
+  facts.bus_peak_bytes_per_s = bus_peak_bytes_per_s(index);
+  return facts;
+}
+
+}  // namespace kvprof

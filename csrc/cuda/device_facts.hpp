@@ -1,0 +1,32 @@
+// What the CUDA driver says of this machine's devices. Nothing here needs a driver to be present.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "device/backend.hpp"
+
+namespace kvprof {
+
+struct CudaVersion {
+  int major;
+  int minor;
+};
+
+/// The runtime that this module was built with.
+CudaVersion cuda_runtime_version();
+
+/// The newest CUDA that the installed driver serves; none without a driver.
+std::optional<CudaVersion> cuda_driver_version();
+
+/// Why no device can be used, in plain words; none when one can.
+std::optional<std::string> cuda_unavailable_reason();
+
+/// Devices that can be used, 0 when none can.
+int cuda_device_count();
+
+/// Facts from the driver's attributes. The bus peak is 2 (double data rate) x memory clock x bus
+/// width; none when the driver does not tell these. Throws std::out_of_range when there is no such
+/// device, std::runtime_error when the driver refuses.
+DeviceFacts cuda_device_facts(int index);
+
+}  // namespace kvprof

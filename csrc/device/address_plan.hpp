@@ -1,0 +1,105 @@
+// Address plans: which bytes of a memory an operation touches, and in which order. They know
+// layers, blocks, segments and rows; never an architecture, an engine or a device.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+namespace kvprof {
+
+/// One part of a page: rows of `row_bytes`, one after another, from `offset_bytes` on.
+struct Segment {
+  std::int64_t offset_bytes;
+  std::int64_t row_bytes;
+};
+
+/// Where the pages of a cache lie. The address of row r of segment s of block b in layer l is
+/// base_bytes + l * layer_stride_bytes + b * block_stride_bytes + s.offset_bytes + r * s.row_bytes.
+struct Placement {
+  std::int64_t base_bytes;
+  std::int64_t layer_stride_bytes;
+  std::int64_t block_stride_bytes;
+  std::int64_t layers;
+  std::vector<Segment> segments;
+
+  /// Bytes of one row over all segments.
+  std::int64_t row_bytes() const;
+
+  /// Throws std::invalid_argument for a negative number, no layer, no segment, an empty row, or a
+  /// row of 2**63 bytes and more.
+  void validate() const;
+};
+
+/// Consecutive rows of one block. The layout is that of a row of the caller's array.
+struct Run {
+  std::uint32_t block;
+  std::uint32_t first_row;
+  std::uint32_t rows;
+};
+
+/// Rows of one cache gathered through block tables: in every layer the same runs, in this order,
+/// and of each run the segments one after another. The runs are kept once, not once a layer.
+class PagePlan {
+ public:
+  /// Throws std::invalid_argument for a bad placement, or an extent or size of 2**63 and more.
+  PagePlan(Placement placement, std::vector<Run> runs);
+
+  const Placement& placement() const noexcept { return placement_; }
+  const std::vector<Run>& runs() const noexcept { return runs_; }
+
+  /// [runs + 1]: rows of one layer before each run; the last entry counts all of them.
+  const std::vector<std::int64_t>& rows_before() const noexcept { return rows_before_; }
+
+  /// Bytes under the plan; a run named twice counts twice.
+  std::int64_t nbytes() const noexcept { return nbytes_; }
+
+  /// One past the last byte under the plan; 0 when it has none.
+  std::int64_t extent_bytes() const noexcept { return extent_bytes_; }
+
+  /// Whether any byte lies under the plan twice (O(n log n) in layers x runs x segments).
+  bool overlaps() const;
+
+ private:
+  Placement placement_;
+  std::vector<Run> runs_;
+  std::vector<std::int64_t> rows_before_;
+  std::int64_t nbytes_ = 0;
+  std::int64_t extent_bytes_ = 0;
+};
+
+/// One row that a SlotPlan writes in every layer.
+struct SlotWrite {
+  std::int64_t token;
+  std::int64_t row;
+  std::int64_t block_bytes;  ///< block * block_stride_bytes
+};
+
+/// Rows of one cache scattered through a slot mapping, slot = block * rows_per_block + row.
+///
+/// Slot -1 is padding and is skipped. A slot that is named more than once is written once, by the
+/// last token that names it: the result is that of writing the tokens in order, and no two threads
+/// ever write the same byte.
+class SlotPlan {
+ public:
+  /// Throws std::invalid_argument for a bad placement, a slot below -1, pages that overlap one
+  /// another, or an extent or size of 2**63 and more.
+  SlotPlan(Placement placement, std::int64_t rows_per_block, const std::vector<std::int64_t>& slots);
+
+  const Placement& placement() const noexcept { return placement_; }
+
+  /// The rows to write, in the order of their tokens.
+  const std::vector<SlotWrite>& writes() const noexcept { return writes_; }
+
+  /// Bytes that are written.
+  std::int64_t nbytes() const noexcept { return nbytes_; }
+
+  /// One past the last byte under the plan; 0 when it has none.
+  std::int64_t extent_bytes() const noexcept { return extent_bytes_; }
+
+ private:
+  Placement placement_;
+  std::vector<SlotWrite> writes_;
+  std::int64_t nbytes_ = 0;
+  std::int64_t extent_bytes_ = 0;
+};
+
+}  // namespace kvprof

@@ -1,0 +1,131 @@
+// The interface that every device backend answers: memory, the stream operations of a serving
+// engine, and the ceilings they are compared with. An operation takes a memory and an address plan
+// and returns one timed pass; the caller repeats, interleaves and judges.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "device/address_plan.hpp"
+
+namespace kvprof {
+
+/// What a backend knows of its device.
+struct DeviceFacts {
+  std::string name;
+  std::string backend;
+  std::string instruction_set;
+  int compute_units = 0;
+  std::int64_t memory_bytes = 0;
+  std::int64_t last_level_cache_bytes = 0;
+  std::optional<double> bus_peak_bytes_per_s;
+};
+
+/// One timed pass: `nbytes` of the device's memory moved (read plus written) in `seconds`.
+///
+/// `checksum` is the sum, modulo 2**64, of the little-endian 64-bit words of every run read, of the
+/// new values for an update; a run's last bytes are extended with zeros to a word. It is 0 for an
+/// operation that only writes or copies.
+struct StreamResult {
+  double seconds = 0;
+  std::int64_t nbytes = 0;
+  std::uint64_t checksum = 0;
+};
+
+/// The device has not got that much memory. The message quotes the size asked for.
+class AllocationError : public std::bad_alloc {
+ public:
+  explicit AllocationError(std::string message) : message_(std::move(message)) {}
+  const char* what() const noexcept override { return message_.c_str(); }
+
+ private:
+  std::string message_;
+};
+
+/// A piece of device memory, given back on destruction. `data` is an address on the device.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  std::byte* data() const noexcept { return data_; }
+  std::int64_t nbytes() const noexcept { return nbytes_; }
+  const std::string& policy() const noexcept { return policy_; }
+
+  /// Throws std::out_of_range when a plan reaches further than this memory.
+  void check_extent(std::int64_t extent_bytes) const {
+    if (extent_bytes > nbytes_) {
+      throw std::out_of_range("the plan ends at byte " + std::to_string(extent_bytes) +
+                              ", the memory has " + std::to_string(nbytes_));
+    }
+  }
+
+  /// Throws std::out_of_range when `nbytes` from `offset_bytes` do not all lie in this memory.
+  void check_range(std::int64_t offset_bytes, std::int64_t nbytes) const {
+    if (offset_bytes < 0 || nbytes < 0 || nbytes > nbytes_ - offset_bytes) {
+      throw std::out_of_range(std::to_string(nbytes) + " bytes from byte " +
+                              std::to_string(offset_bytes) + " do not all lie in a memory of " +
+                              std::to_string(nbytes_));
+    }
+  }
+
+ protected:
+  Memory(std::int64_t nbytes, std::string policy) : nbytes_(nbytes), policy_(std::move(policy)) {}
+
+  std::byte* data_ = nullptr;
+
+ private:
+  std::int64_t nbytes_;
+  std::string policy_;
+};
+
+/// What a ceiling does with its bytes.
+enum class Ceiling { read, write, copy, rmw };
+
+/// Every operation throws std::out_of_range, before it touches anything, when it would leave the
+/// memory. Checksums and bytes written do not depend on how the work is divided.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const DeviceFacts& facts() const = 0;
+
+  /// Reserves memory by one of the backend's policies; its pages are not touched yet.
+  /// Throws AllocationError when there is not so much, std::invalid_argument for a bad policy.
+  virtual std::unique_ptr<Memory> allocate(std::int64_t nbytes, const std::string& policy) = 0;
+
+  /// Writes bytes that depend on seed and address only; returns the seconds it took.
+  virtual double fill(Memory& memory, std::int64_t offset_bytes, std::int64_t nbytes,
+                      std::uint64_t seed) = 0;
+
+  /// Reads every byte under the plan once: the attention of one decode step.
+  virtual StreamResult decode_read(const Memory& memory, const PagePlan& plan) = 0;
+
+  /// Writes row t of every layer from row t % source_rows of `source`, which holds
+  /// [source_rows, sum of the segments' row_bytes] and must not overlap `memory`. The source is
+  /// small and meant to stay in cache: `nbytes` counts what was written only.
+  virtual StreamResult append(Memory& memory, const SlotPlan& plan, const std::byte* source,
+                              std::int64_t source_bytes) = 0;
+
+  /// Adds `addend` to every 64-bit word under the plan, in place. Throws std::invalid_argument
+  /// when a run is not a multiple of 8 bytes or when the plan overlaps itself.
+  virtual StreamResult state_update(Memory& memory, const PagePlan& plan,
+                                    std::uint64_t addend) = 0;
+
+  /// Ways to run a ceiling on this device. The ceiling is that of the fastest.
+  virtual std::vector<std::string> ceiling_variants(Ceiling kind) const = 0;
+
+  /// One contiguous pass: read sums the bytes, write overwrites them with a nonzero pattern, copy
+  /// copies the first half to the second, rmw adds to every 64-bit word in place.
+  virtual StreamResult ceiling(Memory& memory, Ceiling kind, const std::string& variant,
+                               std::int64_t offset_bytes, std::int64_t nbytes) = 0;
+};
+
+}  // namespace kvprof

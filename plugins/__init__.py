@@ -1,0 +1,1 @@
+"""The built-in plugins; each is a template to copy."""

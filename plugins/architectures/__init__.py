@@ -1,0 +1,1 @@
+"""Built-in architectures: what a model keeps."""

@@ -1,0 +1,73 @@
+"""Grouped-query attention: groups of query heads share a key and value head (2305.13245)."""
+
+from kvprof.config import ModelConfig
+from kvprof.hookspecs import hookimpl
+from kvprof.layout import CacheLayout
+from kvprof.reader import read_layout
+
+DEFAULTS = dict.fromkeys(
+    ("qwen2", "qwen2_moe", "qwen3", "qwen3_moe"), {"use_sliding_window": False}
+)
+"""What the config classes fill in when a published config leaves it out."""
+
+
+class GroupedQueryAttention:
+    """Decoders of Llama's kind: ``num_key_value_heads`` may be all, some or one."""
+
+    name = "gqa"
+    summary = "grouped-query attention: a few K and V heads, each for a group of query heads"
+    reference = "llama-3-8b"
+    model_types = frozenset(
+        {
+            "apertus",
+            "arcee",
+            "cohere",
+            "dbrx",
+            "ernie4_5",
+            "ernie4_5_moe",
+            "exaone",
+            "gemma",
+            "glm",
+            "glm4",
+            "glm4_moe",
+            "granite",
+            "helium",
+            "hunyuan_v1_dense",
+            "hunyuan_v1_moe",
+            "internlm2",
+            "internlm3",
+            "llama",
+            "minimax_m2",
+            "minimax_m3",
+            "ministral",
+            "mistral",
+            "mistral3",
+            "mixtral",
+            "nemotron",
+            "olmo2",
+            "olmoe",
+            "phi3",
+            "qwen2",
+            "qwen2_5_vl_text",
+            "qwen2_moe",
+            "qwen2_vl_text",
+            "qwen3",
+            "qwen3_moe",
+            "qwen3_vl_moe_text",
+            "qwen3_vl_text",
+            "seed_oss",
+            "smollm3",
+            "starcoder2",
+            "yi",
+        }
+    )
+
+    def layout(self, config: ModelConfig) -> CacheLayout:
+        """Every layer keeps ``k`` and ``v`` of the KV heads, in a window where the config has one."""
+        return read_layout(config.with_defaults(DEFAULTS.get(config.model_type or "", {})))
+
+
+@hookimpl
+def kvprof_architectures() -> list[GroupedQueryAttention]:
+    """Offer the architecture ``gqa``."""
+    return [GroupedQueryAttention()]

@@ -1,0 +1,1 @@
+"""Built-in engines: how a layout is placed in memory."""

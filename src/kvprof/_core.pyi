@@ -1,0 +1,333 @@
+"""The compiled core: block allocation, address plans and the CPU backend."""
+
+from collections.abc import Buffer, Sequence
+from typing import Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+class OutOfBlocks(MemoryError):  # noqa: N818 (what happened, as MemoryError is)
+    """A pool cannot supply the blocks asked for; nothing was allocated.
+
+    ``args`` is ``(message, group, needed_blocks, free_blocks)``: new blocks needed, less those that
+    the same operation would have freed; group 0 for a BlockPool.
+    """
+
+@final
+class BlockPool:
+    """A pool of block ids with a LIFO free list and reference counts.
+
+    A fresh pool hands out ids in ascending order from 0; freed ids are reused last-in, first-out.
+
+    Parameters
+    ----------
+    num_blocks
+        Blocks in the pool, 0 to 2**32 - 2.
+    """
+
+    def __init__(self, num_blocks: int) -> None: ...
+    @property
+    def num_blocks(self) -> int: ...
+    @property
+    def num_free(self) -> int: ...
+    def allocate(self, count: int) -> NDArray[np.uint32]:
+        """Take ``count`` blocks, each with one reference; all or none.
+
+        Raises
+        ------
+        OutOfBlocks
+            When fewer than ``count`` blocks are free.
+        """
+    def share(self, blocks: NDArray[np.uint32]) -> None:
+        """Add one reference to each allocated block (a fork, or a prefix hit).
+
+        Raises
+        ------
+        ValueError
+            When an id is out of range or not allocated; nothing has changed then.
+        """
+    def free(self, blocks: NDArray[np.uint32]) -> None:
+        """Drop one reference of each block; at zero it returns to the free list.
+
+        Raises
+        ------
+        ValueError
+            When an id is out of range or not allocated; nothing has changed then.
+        """
+    def reference_count(self, block: int) -> int: ...
+
+def time_block_operations(num_blocks: int, batch: int, repeats: int) -> float:
+    """Seconds that ``repeats`` pairs of allocate(batch) and free(batch) take in C++, one thread.
+
+    The pool is first aged: filled and emptied in a shuffled order, so the free list is not sorted.
+    """
+
+Keep = Literal["all", "last", "chunk", "tail", "once"]
+Clock = Literal["decoder", "encoder", "sequence"]
+
+@final
+class Group:
+    """What the allocator must know of one cache group.
+
+    Parameters
+    ----------
+    num_blocks
+        Blocks in the group's own pool.
+    rows_per_block
+        Entries that one block holds.
+    entry_tokens
+        Tokens per entry (1, or more for compressed attention).
+    keep, keep_entries
+        Retention and its parameter: the window of ``last``, the chunk of ``chunk``, the modulus of
+        ``tail``; 0 for ``all`` and ``once``.
+    clock
+        What the entries count: decoder tokens, encoder positions, or the sequence itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_blocks: int,
+        rows_per_block: int,
+        entry_tokens: int = 1,
+        keep: Keep = "all",
+        keep_entries: int = 0,
+        clock: Clock = "decoder",
+    ) -> None: ...
+
+@final
+class CacheAllocator:
+    """Block tables of live sequences over one block pool per cache group.
+
+    Blocks that have wholly left a window are freed as the sequence grows. Every operation is
+    all-or-nothing over the groups. A group that does not exist raises IndexError, a sequence
+    KeyError; every call raises RuntimeError while ``run_batching`` works on the allocator.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None: ...
+    @property
+    def num_groups(self) -> int: ...
+    @property
+    def sequences(self) -> NDArray[np.int64]:
+        """Ids of the live sequences, in order of admission."""
+    def admit(self, tokens: int, encoder_tokens: int = 0) -> int:
+        """Hold the blocks of a new sequence of ``tokens`` tokens; return its id.
+
+        Raises
+        ------
+        OutOfBlocks
+            When any group lacks blocks; no group has changed then.
+        """
+    def append(self, sequence: int, tokens: int = 1) -> None:
+        """Grow a sequence. Raises OutOfBlocks (nothing changed) or KeyError (no such sequence)."""
+    def fork(self, sequence: int) -> int:
+        """A new sequence sharing every block of ``sequence`` by reference count, where full.
+
+        A last block that is partly filled, and state slots, are copied on the fork (own blocks),
+        since both sequences will write to them.
+        """
+    def release(self, sequence: int) -> None: ...
+    def tokens(self, sequence: int) -> int: ...
+    def block_table(self, sequence: int, group: int) -> tuple[int, NDArray[np.uint32]]:
+        """``(index, ids)``: the ids of the blocks held, ``index`` blocks into the sequence."""
+    def num_blocks(self, group: int) -> int: ...
+    def num_free(self, group: int) -> int: ...
+    def blocks_needed(self, group: int, tokens: int, encoder_tokens: int = 0) -> int:
+        """Blocks that a sequence of that many tokens holds in ``group``."""
+
+@final
+class BatchingResult:
+    """Where continuous batching stood when it stopped."""
+
+    steps: int
+    completed: int
+    rejected: int
+    preemptions: int
+    arrived: int
+    waiting: int
+    waiting_tokens: int
+    """Tokens of the request at the head of the queue, 0 when none waits."""
+    mean_running: float
+    """Sequences running, averaged over the steps."""
+
+def run_batching(
+    allocator: CacheAllocator,
+    *,
+    arrival_steps: NDArray[np.float64],
+    prompt_tokens: NDArray[np.int64],
+    output_tokens: NDArray[np.int64],
+    until_completed: int,
+    max_steps: int,
+) -> BatchingResult:
+    """Run requests through the allocator, one decode step at a time; leave the live ones in it.
+
+    Each step: requests that have arrived are admitted first come, first served while their blocks
+    fit (a request that can never fit an empty pool is rejected and counted); every running
+    sequence appends one token; when blocks run out the sequence admitted last is preempted, freed
+    and queued again at the front with its tokens so far as its prompt (recompute); a sequence that
+    has made its output is released. Stops after ``until_completed`` completions, after
+    ``max_steps``, or when all requests are done. A step ends before the stop is checked.
+
+    The clock starts at 0 and advances by 1 a step; with nothing running or waiting it jumps to the
+    next arrival, rounded up, and the steps jumped over are not counted. Also rejected: a sequence
+    that cannot grow, or a request that does not fit, though no other sequence of this run holds a
+    block. Sequences admitted before the run are left alone.
+
+    Raises
+    ------
+    ValueError
+        When arrays differ in length, arrivals descend or are not finite, prompts are negative or
+        outputs are below 1.
+    """
+
+# ---------------------------------------------------------------- device
+
+@final
+class PagePlan:
+    """Rows of one cache gathered through block tables.
+
+    The address of row ``r`` of segment ``s`` of block ``b`` in layer ``l`` is ``base_bytes +
+    l * layer_stride_bytes + b * block_stride_bytes + s.offset_bytes + r * s.row_bytes``.
+
+    Parameters
+    ----------
+    segments
+        ``(offset_bytes, row_bytes)`` of each segment of a page.
+    runs
+        ``[n, 3]``: block id, first row, rows; streamed in this order in every layer.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_bytes: int,
+        layer_stride_bytes: int,
+        block_stride_bytes: int,
+        layers: int,
+        segments: Sequence[tuple[int, int]],
+        runs: NDArray[np.uint32],
+    ) -> None: ...
+    @property
+    def nbytes(self) -> int:
+        """Bytes under the plan, each counted once."""
+    @property
+    def extent_bytes(self) -> int:
+        """One past the last byte under the plan."""
+
+@final
+class SlotPlan:
+    """Rows of one cache scattered through a slot mapping.
+
+    Parameters
+    ----------
+    slots
+        ``[tokens]``: slot = block id * rows_per_block + row; -1 is padding and is skipped.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_bytes: int,
+        layer_stride_bytes: int,
+        block_stride_bytes: int,
+        layers: int,
+        segments: Sequence[tuple[int, int]],
+        rows_per_block: int,
+        slots: NDArray[np.int64],
+    ) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def extent_bytes(self) -> int: ...
+
+@final
+class DeviceFacts:
+    """What a backend knows of its device."""
+
+    name: str
+    backend: str
+    instruction_set: str
+    compute_units: int
+    memory_bytes: int
+    last_level_cache_bytes: int
+    bus_peak_bytes_per_s: float | None
+
+@final
+class StreamResult:
+    """One timed pass: ``nbytes`` moved (read plus written) in ``seconds``.
+
+    ``checksum`` is the sum, modulo 2**64, of the little-endian 64-bit words of every run read (of
+    the new values, for an update); a run's last bytes are extended with zeros to a word.
+    """
+
+    seconds: float
+    nbytes: int
+    checksum: int
+
+@final
+class Memory:
+    """Memory of a device. Exports its bytes through the buffer protocol, without a copy."""
+
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def policy(self) -> str:
+        """How it was allocated: ``huge_pages`` (asked of the system) or ``plain``."""
+    def release(self) -> None:
+        """Give the memory back now.
+
+        Raises
+        ------
+        BufferError
+            While someone still holds a view of it.
+        """
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+Ceiling = Literal["read", "write", "copy", "rmw"]
+
+@final
+class CpuBackend:
+    """The CPU as a device: pinned threads and the stream operations.
+
+    Parameters
+    ----------
+    cpus
+        CPUs to pin one thread to each; by default all that this process may use.
+    """
+
+    def __init__(self, cpus: Sequence[int] | None = None) -> None: ...
+    @property
+    def facts(self) -> DeviceFacts: ...
+    @property
+    def cpus(self) -> list[int]: ...
+    def allocate(
+        self, nbytes: int, policy: Literal["huge_pages", "plain"] = "huge_pages"
+    ) -> Memory:
+        """Reserve memory; its pages are not touched yet.
+
+        Raises
+        ------
+        MemoryError
+            When the system refuses; the message quotes the size.
+        """
+    def fill(self, memory: Memory, offset_bytes: int, nbytes: int, seed: int) -> float:
+        """Write pseudo-random bytes (a function of seed and address only); return the seconds."""
+    def decode_read(self, memory: Memory, plan: PagePlan) -> StreamResult: ...
+    def append(self, memory: Memory, plan: SlotPlan, source: Buffer) -> StreamResult:
+        """Write row ``t`` of every layer from row ``t % source_rows`` of ``source``.
+
+        ``source`` is ``[source_rows, sum of the segments' row_bytes]``, C-contiguous.
+        """
+    def state_update(self, memory: Memory, plan: PagePlan, addend: int) -> StreamResult:
+        """Add ``addend`` to every 64-bit word under the plan, in place (whole words of a run only:
+        each run must be a multiple of 8 bytes)."""
+    def ceiling_variants(self, kind: Ceiling) -> list[str]: ...
+    def ceiling(
+        self, memory: Memory, kind: Ceiling, variant: str, offset_bytes: int, nbytes: int
+    ) -> StreamResult:
+        """One contiguous pass over ``nbytes`` from ``offset_bytes``, split evenly over the threads.
+
+        ``read`` sums it, ``write`` overwrites it with a nonzero pattern, ``copy`` copies its first
+        half to its second, ``rmw`` adds to every word in place. ``StreamResult.nbytes`` counts bytes
+        read plus bytes written.
+        """

@@ -1,0 +1,110 @@
+"""A layout with dtype roles and a choice of dtypes in, a layout of stored tensors out."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kvprof.dtypes import ELEMENT_BITS, PACKED_DTYPES, canonical_dtype
+from kvprof.errors import UsageError
+from kvprof.layout import CACHE, MODEL, STATE, Cache, CacheLayout, Field
+
+_NVFP4_BLOCK = 16
+_MLA_SCALE_BLOCK = 128
+
+
+class Dtypes(Struct, frozen=True):
+    """The dtypes that the roles of a layout stand for."""
+
+    cache: str
+    state: str
+    model: str
+
+
+def choose_dtypes(
+    cache: str, state: str, *, config_dtype: str | None, config_state_dtype: str | None
+) -> Dtypes:
+    """Resolve ``auto``: the config's dtype (bfloat16 when it names none), and for states the
+    config's own field, else the cache dtype.
+
+    Activations (`MODEL`) follow a cache dtype of 16 bits or more, since that is the dtype the model
+    then runs in; a quantised cache leaves them in the config's dtype.
+
+    Raises
+    ------
+    UsageError
+        When a dtype is unknown, or a state is to be kept in a format that cannot hold one.
+    """
+    chosen = canonical_dtype(cache, option="--cache-dtype") if cache != "auto" else None
+    if chosen is None or ELEMENT_BITS.get(chosen, 0) < 16:
+        model = canonical_dtype(config_dtype or "bfloat16", option="the config's dtype")
+        chosen = chosen or model
+    else:
+        model = chosen
+    if state != "auto":
+        chosen_state = canonical_dtype(state, option="--state-dtype")
+    elif config_state_dtype is not None:
+        chosen_state = canonical_dtype(config_state_dtype, option="the config's state dtype")
+    else:
+        chosen_state = model if chosen == "fp8_ds_mla" else chosen
+    if chosen_state == "fp8_ds_mla":
+        raise UsageError(
+            "--state-dtype is fp8_ds_mla, a record of MLA caches, which cannot hold a state",
+            hint="Try float32, bfloat16 or auto.",
+        )
+    return Dtypes(cache=chosen, state=chosen_state, model=model)
+
+
+def bind(layout: CacheLayout, dtypes: Dtypes) -> CacheLayout:
+    """Give every field its element type; packed formats add the tensors of their scales.
+
+    Raises
+    ------
+    UsageError
+        When a packed format cannot hold a field (``fp8_ds_mla`` of a cache that is not MLA, a last
+        dimension that its scale blocks do not divide).
+    """
+    bound: dict[Cache, Cache] = {}
+    layers = []
+    for layer in layout.layers:
+        owns = []
+        for cache in layer.owns:
+            if cache not in bound:
+                fields = tuple(part for field in cache.fields for part in _bind(field, dtypes))
+                bound[cache] = replace(cache, fields=fields)
+            owns.append(bound[cache])
+        layers.append(replace(layer, owns=tuple(owns)))
+    return replace(layout, layers=tuple(layers))
+
+
+def _bind(field: Field, dtypes: Dtypes) -> tuple[Field, ...]:
+    roles = {CACHE: dtypes.cache, STATE: dtypes.state, MODEL: dtypes.model}
+    dtype = roles.get(field.dtype, field.dtype)
+    if dtype == "nvfp4":
+        # FlashInfer and vLLM: e2m1 values, one e4m3 scale per 16 along the innermost dimension.
+        return _scaled(field, "fp4_e2m1", _NVFP4_BLOCK, "fp8_e4m3", dtype)
+    if dtype == "fp8_ds_mla":
+        # vLLM flashmla_sparse.py: 512 e4m3, 4 float32 scales, 64 bfloat16 RoPE = 656 B.
+        if field.codec == "mla_latent":
+            return _scaled(field, "fp8_e4m3", _MLA_SCALE_BLOCK, "float32", dtype)
+        if field.codec == "mla_rope":
+            return (replace(field, dtype="bfloat16", codec="plain"),)
+        raise UsageError(
+            f"--cache-dtype fp8_ds_mla packs MLA caches only; this model keeps {field.name!r}",
+            hint="Try fp8_e4m3, nvfp4 or bfloat16.",
+        )
+    return (replace(field, dtype=dtype, codec="plain"),)
+
+
+def _scaled(
+    field: Field, dtype: str, block: int, scale_dtype: str, packed: str
+) -> tuple[Field, Field]:
+    name, size = field.dims[-1]
+    if size % block:
+        raise UsageError(
+            f"{packed} needs {name} of {field.name!r} to be a multiple of {block}; it is {size}",
+            hint=f"{packed}: {PACKED_DTYPES[packed]}.",
+        )
+    scale_dims = (*field.dims[:-1], (f"{name}_blocks", size // block))
+    values = replace(field, dtype=dtype, codec="plain")
+    return values, Field(f"{field.name}_scale", scale_dims, scale_dtype)

@@ -1,0 +1,243 @@
+"""Options that mean one thing for every verb, and the parsing of their values."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import click
+
+from kvprof.errors import UsageError
+from kvprof.units import parse_bytes, parse_tokens
+
+if TYPE_CHECKING:
+    from kvprof.model import Model
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Value = TypeVar("Value")
+
+FORMATS = ("table", "json", "csv", "markdown")
+
+
+class ListOf(click.ParamType, Generic[Value]):
+    """One or several comma-separated values; an option that takes it may also be repeated."""
+
+    def __init__(self, parse: Callable[[str], Value], name: str) -> None:
+        self._parse = parse
+        self.name = name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Value, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(_parsed(self._parse, part, param) for part in str(value).split(","))
+
+
+class One(click.ParamType, Generic[Value]):
+    """One value."""
+
+    def __init__(self, parse: Callable[[str], Value], name: str) -> None:
+        self._parse = parse
+        self.name = name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Value:
+        return _parsed(self._parse, str(value), param)
+
+
+def _parsed(parse: Callable[[str], Value], text: str, param: click.Parameter | None) -> Value:
+    try:
+        return parse(text)
+    except UsageError as error:
+        option = param.opts[-1] if param else "an option"
+        raise UsageError(f"{option}: {error.args[0]}", hint=error.hint) from None
+
+
+def parse_count(text: str) -> int:
+    """A whole number of at least 1."""
+    count = parse_tokens(text)
+    if count < 1:
+        raise UsageError(f"{text!r} is too small; it must be at least 1")
+    return count
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds, more than 0 and at most a day."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds <= 86_400.0:
+        raise UsageError(
+            f"{text!r} is no usable time; it must be above 0 and at most 86400 seconds"
+        )
+    return seconds
+
+
+def parse_cpus(text: str) -> tuple[int, ...]:
+    """CPU numbers such as ``0-3,8``."""
+    cpus: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > 16:
+            raise UsageError(f"{text[:40]!r} is no list of CPUs", hint="Write it like 0-3,8.")
+        cpus += range(int(first), min(int(last or first), 4095) + 1)
+    return tuple(dict.fromkeys(cpus))
+
+
+TOKENS = ListOf(parse_tokens, "tokens")
+COUNTS = ListOf(parse_count, "count")
+NAMES = ListOf(str.strip, "name")
+COUNT = One(parse_count, "count")
+BYTES = One(parse_bytes, "bytes")
+SECONDS = One(parse_seconds, "seconds")
+
+
+def flatten(groups: Sequence[tuple[Value, ...]]) -> tuple[Value, ...]:
+    """The values of a repeated list option."""
+    return tuple(value for group in groups for value in group)
+
+
+def model_options(command: Command) -> Command:
+    """``--arch``, ``--model``, ``--config``, ``--cache-dtype``, ``--state-dtype``."""
+    return _stack(
+        command,
+        click.option(
+            "--arch",
+            type=NAMES,
+            multiple=True,
+            metavar="LABEL",
+            help="The reference model of a family: mha, gqa, mla, ... (repeatable).",
+        ),
+        click.option(
+            "--model",
+            type=NAMES,
+            multiple=True,
+            metavar="NAME",
+            help="A model of `kvprof list models` (repeatable).",
+        ),
+        click.option(
+            "--config",
+            type=click.Path(),
+            multiple=True,
+            metavar="PATH",
+            help="A Hugging Face config.json, or its folder (repeatable).",
+        ),
+        click.option(
+            "--cache-dtype",
+            default="auto",
+            show_default=True,
+            metavar="DTYPE",
+            help="float32, float16, bfloat16, fp8, fp8_e4m3, fp8_e5m2, int8, nvfp4, "
+            "fp8_ds_mla; auto: the config's.",
+        ),
+        click.option(
+            "--state-dtype",
+            default="auto",
+            show_default=True,
+            metavar="DTYPE",
+            help="Of recurrent state; auto: the config's, else the cache dtype.",
+        ),
+    )
+
+
+def memory_options(command: Command) -> Command:
+    """``--memory``, ``--device-memory``, ``--weights``, ``--max-model-len``."""
+    return _stack(
+        command,
+        click.option("--memory", type=BYTES, help="Bytes that the cache may use, e.g. 40GiB."),
+        click.option(
+            "--device-memory",
+            type=BYTES,
+            help="Bytes of the device; the cache may use what --weights leaves.",
+        ),
+        click.option(
+            "--weights",
+            metavar="BYTES|auto",
+            help="Bytes of the weights; auto: from the catalogue or the weights' index.",
+        ),
+        click.option(
+            "--max-model-len",
+            type=COUNT,
+            metavar="TOKENS",
+            help="Longest sequence planned for  [default: --tokens]",
+        ),
+    )
+
+
+def output_options(command: Command) -> Command:
+    """``--format``, ``-o``, ``--force`` and ``--traceback``."""
+    return _stack(
+        command,
+        click.option(
+            "--format",
+            "format_",
+            type=click.Choice(FORMATS),
+            default="table",
+            show_default=True,
+            help="How the result is written.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Where it is written; - is stdout  [default: -]",
+        ),
+        click.option("--force", is_flag=True, help="Overwrite an existing FILE."),
+        traceback_option,
+    )
+
+
+def traceback_option(command: Command) -> Command:
+    """``--traceback``, which every verb takes as well as the program itself."""
+
+    def remember(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+        ctx.obj.traceback = ctx.obj.traceback or wanted
+
+    return click.option(
+        "--traceback",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=remember,
+        help="Show the traceback of an error.",
+    )(command)
+
+
+def _stack(command: Command, *options: Callable[[Command], Command]) -> Command:
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
+def chosen_models(
+    arch: Sequence[tuple[str, ...]], model: Sequence[tuple[str, ...]], config: Sequence[str]
+) -> list[Model]:
+    """The models that the options name, in the order arch, model, config.
+
+    Raises
+    ------
+    UsageError
+        When they name none, or one that is unknown.
+    """
+    from kvprof.model import catalogue_model, config_model, reference_model  # noqa: PLC0415
+
+    chosen = [reference_model(name) for name in flatten(arch)]
+    chosen += [catalogue_model(name) for name in flatten(model)]
+    chosen += [config_model(path) for path in _paths(config)]
+    if not chosen:
+        raise UsageError(
+            "no model is given",
+            hint="Try --arch mla, --model llama-3-8b or --config path/to/config.json.",
+        )
+    return chosen
+
+
+def _paths(config: Sequence[str]) -> list[str]:
+    """Paths, of which one option may hold several; a comma in an existing path is its own."""
+    return [
+        path for given in config for path in ([given] if Path(given).exists() else given.split(","))
+    ]

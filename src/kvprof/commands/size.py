@@ -1,0 +1,90 @@
+"""`kvprof size`: what models keep and what engines reserve."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import click
+
+from kvprof.commands.options import (
+    COUNTS,
+    NAMES,
+    One,
+    TOKENS,
+    chosen_models,
+    flatten,
+    memory_options,
+    model_options,
+    output_options,
+)
+from kvprof.units import parse_tokens
+
+
+@click.command("size")
+@model_options
+@click.option("--engine", type=NAMES, multiple=True, help="Engines to place it  [default: logical]")
+@click.option(
+    "--tokens",
+    type=TOKENS,
+    multiple=True,
+    help="Tokens held by each sequence, e.g. 4096,128k  [default: 4k]",
+)
+@click.option(
+    "--encoder-tokens",
+    type=One(parse_tokens, "tokens"),
+    default=0,
+    help="Encoder positions that the cache keeps.",
+)
+@click.option("--sequences", type=COUNTS, multiple=True, help="Sequences  [default: 1]")
+@click.option(
+    "--block-size",
+    type=COUNTS,
+    multiple=True,
+    metavar="TOKENS",
+    help="Tokens of a block, for engines that take one.",
+)
+@memory_options
+@output_options
+@click.pass_obj
+def command(session: Any, **options: Any) -> None:
+    """Say what a model keeps and what an engine reserves, without touching memory.
+
+    \b
+    kvprof size --arch mla
+    kvprof size --model gpt2-xl --model llama-3-8b --model deepseek-v3 --tokens 4096,128k
+    kvprof size --config ./config.json --engine logical,paged --block-size 16,64 --sequences 32
+    """
+    from kvprof.commands.emit import emit  # noqa: PLC0415
+    from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
+    from kvprof.output import Destination  # noqa: PLC0415
+    from kvprof.registry import registry  # noqa: PLC0415
+    from kvprof.size import Request, size_model  # noqa: PLC0415
+
+    destination = Destination(options["output"], force=options["force"])
+    engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("logical",)]
+    results = []
+    for model in chosen_models(options["arch"], options["model"], options["config"]):
+        memory = cache_memory(
+            options["memory"],
+            options["device_memory"],
+            weights_bytes(options["weights"], model),
+        )
+        for engine, tokens, sequences, block_size in product(
+            engines,
+            flatten(options["tokens"]) or (4096,),
+            flatten(options["sequences"]) or (1,),
+            flatten(options["block_size"]) or (None,),
+        ):
+            request = Request(
+                tokens=tokens,
+                sequences=sequences,
+                encoder_tokens=options["encoder_tokens"],
+                block_size=block_size,
+                memory_bytes=memory,
+                max_model_len=options["max_model_len"],
+                cache_dtype=options["cache_dtype"],
+                state_dtype=options["state_dtype"],
+            )
+            results.append(size_model(model, engine, request))
+    emit("size", results, destination, options["format_"], session)

@@ -1,0 +1,79 @@
+"""What kvprof needs or can use, and how it is on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from kvprof import __version__
+from kvprof.device import device_rows
+from kvprof.host import available_memory
+from kvprof.registry import registry
+from kvprof.result import DoctorRow
+from kvprof.units import format_bytes
+
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def doctor_rows() -> list[DoctorRow]:
+    """One row a subject; status is ``ok``, ``missing`` (optional) or ``limited``."""
+    return [
+        DoctorRow("kvprof", "ok", f"{__version__} in {Path(__file__).parent}"),
+        DoctorRow("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
+        *_devices(),
+        _memory(),
+        _huge_pages(),
+        _threads(),
+        *_optional(),
+        _plugins(),
+    ]
+
+
+def _devices() -> Iterator[DoctorRow]:
+    for row in device_rows():
+        yield DoctorRow(row.name, "ok" if row.available else "missing", row.description)
+
+
+def _memory() -> DoctorRow:
+    total = psutil.virtual_memory().total
+    text = f"{format_bytes(available_memory())} available of {format_bytes(total)}"
+    return DoctorRow("memory", "ok", text)
+
+
+def _huge_pages() -> DoctorRow:
+    try:
+        setting = _HUGE_PAGES.read_text(encoding="ascii").strip()
+    except OSError:
+        return DoctorRow("huge pages", "limited", "this system has no transparent huge pages")
+    if "[never]" in setting:
+        text = f"off ({setting}); scattered reads are slower. Try madvise in {_HUGE_PAGES}"
+        return DoctorRow("huge pages", "limited", text)
+    return DoctorRow("huge pages", "ok", f"transparent: {setting}")
+
+
+def _threads() -> DoctorRow:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return DoctorRow("threads", "ok", f"{usable} of {os.cpu_count()} CPUs may be used")
+
+
+def _optional() -> Iterator[DoctorRow]:
+    if importlib.util.find_spec("cupy") is None:
+        yield DoctorRow(
+            "cupy", "missing", "optional: pip install 'kvprof[cuda12]' or 'kvprof[cuda13]'"
+        )
+    else:
+        yield DoctorRow("cupy", "ok", "installed")
+
+
+def _plugins() -> DoctorRow:
+    loaded = registry()
+    offers = [*loaded.architectures.values(), *loaded.engines.values()]
+    names = sorted({str(offer.origin) for offer in offers if not offer.origin.builtin})
+    built_in = len(offers) - sum(not offer.origin.builtin for offer in offers)
+    others = ", ".join(names) if names else "no others"
+    return DoctorRow("plugins", "ok", f"{built_in} built in; {others}")

@@ -1,0 +1,52 @@
+"""Element types by name, and the choices of ``--cache-dtype`` and ``--state-dtype``."""
+
+from __future__ import annotations
+
+from kvprof.errors import UsageError
+
+ELEMENT_BITS = {
+    "float32": 32,
+    "float16": 16,
+    "bfloat16": 16,
+    "fp8_e4m3": 8,
+    "fp8_e5m2": 8,
+    "int8": 8,
+    "fp4_e2m1": 4,
+}
+"""Bits of one element of every type that can be stored."""
+
+PLAIN_DTYPES = ("float32", "float16", "bfloat16", "fp8_e4m3", "fp8_e5m2", "int8")
+PACKED_DTYPES = {
+    "nvfp4": "4-bit floats, one fp8 scale per 16 elements: 0.5625 B per element",
+    "fp8_ds_mla": "packed MLA record: fp8 latent, a float32 scale per 128, bfloat16 RoPE (656 B)",
+}
+CACHE_DTYPES = (*PLAIN_DTYPES, *PACKED_DTYPES)
+
+_ALIASES = {
+    "float": "float32",
+    "fp32": "float32",
+    "half": "float16",
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "fp8": "fp8_e4m3",
+    "float8_e4m3fn": "fp8_e4m3",
+    "float8_e5m2": "fp8_e5m2",
+}
+
+
+def canonical_dtype(name: str, *, option: str) -> str:
+    """The one spelling of a cache or state dtype; ``torch.`` prefixes and short names are known.
+
+    Raises
+    ------
+    UsageError
+        When the dtype is unknown; ``option`` says where it came from.
+    """
+    spelled = name.lower().removeprefix("torch.")
+    spelled = _ALIASES.get(spelled, spelled)
+    if spelled not in CACHE_DTYPES:
+        raise UsageError(
+            f"{option} is {name[:60]!r}, which is no known dtype",
+            hint=f"Known: auto, fp8 (= fp8_e4m3), {', '.join(CACHE_DTYPES)}.",
+        )
+    return spelled

@@ -1,0 +1,44 @@
+"""What the host says of itself: memory that may be used, by the system and by its control group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_memory() -> int:
+    """Bytes that can be allocated without swapping or being killed.
+
+    The least of what the system has available and what the control groups of this process leave
+    (their limit less what they use), as containers set it.
+    """
+    limits = [psutil.virtual_memory().available]
+    for group in _control_groups():
+        limit, used = _number(group / "memory.max"), _number(group / "memory.current")
+        if limit is not None and used is not None:
+            limits.append(max(0, limit - used))
+    return min(limits)
+
+
+def _control_groups() -> list[Path]:
+    """This process's group of the unified hierarchy and all above it."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    path = next((line[3:] for line in lines if line.startswith("0::")), None)
+    if path is None:
+        return []
+    group = _CGROUP / path.lstrip("/")
+    return [group, *(parent for parent in group.parents if parent.is_relative_to(_CGROUP))]
+
+
+def _number(file: Path) -> int | None:
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,154 @@
+"""Builders of layers from plain numbers: what a plugin composes a `CacheLayout` from."""
+
+from __future__ import annotations
+
+from kvprof.layout import (
+    MODEL,
+    STATE,
+    Access,
+    All,
+    Cache,
+    Chunk,
+    Clock,
+    Field,
+    Keep,
+    Last,
+    Layer,
+    Mode,
+    Once,
+    TopK,
+    Whole,
+)
+
+_ATTENTION_KEYS = {All: "attention", Last: "sliding_attention", Chunk: "chunked_attention"}
+
+
+def attention_cache(
+    kv_heads: int,
+    head_dim: int,
+    *,
+    v_head_dim: int | None = None,
+    keep: Keep = All(),
+    k_is_v: bool = False,
+) -> Cache:
+    """Keys and values: ``k [kv_heads, head_dim]`` and ``v [kv_heads, v_head_dim]`` per token.
+
+    ``k_is_v`` stores what both are made of once, as ``kv [kv_heads, head_dim]``.
+    """
+    heads = ("kv_heads", kv_heads)
+    k = Field("kv" if k_is_v else "k", (heads, ("head_dim", head_dim)))
+    v = Field("v", (heads, ("head_dim", v_head_dim or head_dim)))
+    key = _ATTENTION_KEYS.get(type(keep), "attention")
+    return Cache(key, (k,) if k_is_v else (k, v), keep)
+
+
+def latent_cache(rank: int, rope_dim: int) -> Cache:
+    """Multi-head latent attention: one latent and one RoPE key per token (DeepSeek-V2, 2405.04434).
+
+    ``latent [rank]`` and ``k_rope [rope_dim]``, shared by all query heads.
+    """
+    fields = (
+        Field("latent", (("kv_lora_rank", rank),), codec="mla_latent"),
+        Field("k_rope", (("qk_rope_head_dim", rope_dim),), codec="mla_rope"),
+    )
+    return Cache("latent", fields)
+
+
+def state_cache(key: str, *fields: Field) -> Cache:
+    """Recurrent state: kept once per sequence."""
+    return Cache(key, fields, Once(), Clock.SEQUENCE)
+
+
+def convolution_field(d_conv: int, channels: int) -> Field:
+    """The last ``d_conv - 1`` inputs of a causal convolution, as serving engines keep it."""
+    return Field("conv_state", (("conv_width", d_conv - 1), ("channels", channels)), MODEL)
+
+
+def mamba1_cache(inner: int, d_state: int, d_conv: int) -> Cache:
+    """Mamba-1 (2312.00752; vLLM mamba_utils.py): ``conv_state [d_conv - 1, inner]`` and
+    ``ssm_state [inner, d_state]``."""
+    ssm = Field("ssm_state", (("channels", inner), ("d_state", d_state)), STATE)
+    return state_cache("mamba1", convolution_field(d_conv, inner), ssm)
+
+
+def mamba2_cache(heads: int, head_dim: int, d_state: int, groups: int, d_conv: int) -> Cache:
+    """Mamba-2 (2405.21060; vLLM mamba_utils.py): ``ssm_state [heads, head_dim, d_state]`` and a
+    convolution over ``heads * head_dim + 2 * groups * d_state`` channels."""
+    ssm = Field(
+        "ssm_state", (("heads", heads), ("head_dim", head_dim), ("d_state", d_state)), STATE
+    )
+    channels = heads * head_dim + 2 * groups * d_state
+    return state_cache("mamba2", convolution_field(d_conv, channels), ssm)
+
+
+def delta_net_cache(
+    key: str, *, key_heads: int, value_heads: int, key_dim: int, value_dim: int, d_conv: int
+) -> Cache:
+    """A (gated) delta net (2412.06464; vLLM mamba_utils.py): ``recurrent_state [value_heads,
+    value_dim, key_dim]`` and a convolution over queries, keys and values."""
+    recurrent = Field(
+        "recurrent_state",
+        (("heads", value_heads), ("value_dim", value_dim), ("key_dim", key_dim)),
+        STATE,
+    )
+    channels = 2 * key_heads * key_dim + value_heads * value_dim
+    return state_cache(key, convolution_field(d_conv, channels), recurrent)
+
+
+def gated_linear_recurrence_cache(width: int, d_conv: int) -> Cache:
+    """RG-LRU (Griffin, 2402.19427): ``recurrent_state [width]`` and its convolution."""
+    recurrent = Field("recurrent_state", (("channels", width),), STATE)
+    return state_cache("rg_lru", convolution_field(d_conv, width), recurrent)
+
+
+def mlstm_cache(heads: int, key_dim: int, value_dim: int) -> Cache:
+    """mLSTM (xLSTM, 2405.04517): a matrix memory, its normaliser and its stabiliser per head."""
+    head = ("heads", heads)
+    return state_cache(
+        "mlstm",
+        Field("c_state", (head, ("key_dim", key_dim), ("value_dim", value_dim)), STATE),
+        Field("n_state", (head, ("key_dim", key_dim)), STATE),
+        Field("m_state", (head,), STATE),
+    )
+
+
+def short_convolution_cache(d_conv: int, channels: int) -> Cache:
+    """A gated short convolution (LFM2), whose window is all that it keeps."""
+    return state_cache("short_convolution", convolution_field(d_conv, channels))
+
+
+def indexer_cache(head_dim: int) -> Cache:
+    """The lightning indexer of sparse attention (DeepSeek-V3.2): ``index_k [head_dim]`` a token."""
+    return Cache("indexer", (Field("index_k", (("index_head_dim", head_dim),)),))
+
+
+def layer(index: int, *caches: Cache) -> Layer:
+    """A layer that owns ``caches`` and, each step, appends to and reads each (or updates a state)."""
+    does: list[Access] = []
+    for cache in caches:
+        if isinstance(cache.keep, Once):
+            does.append(Access(index, cache.key, Whole(), Mode.RMW))
+        else:
+            span = cache.keep if isinstance(cache.keep, Last) else All()
+            does.append(Access(index, cache.key, Last(1), Mode.APPEND))
+            does.append(Access(index, cache.key, span, Mode.READ))
+    return Layer(index, caches, tuple(does))
+
+
+def sparse_layer(index: int, cache: Cache, indexer: Cache | None, topk: int) -> Layer:
+    """A layer that streams its whole indexer and then reads ``topk`` rows of its cache.
+
+    Without an indexer of its own it reads the rows that a layer before it chose.
+    """
+    own = [Access(index, cache.key, Last(1), Mode.APPEND)]
+    if indexer is not None:
+        own.append(Access(index, indexer.key, Last(1), Mode.APPEND))
+        own.append(Access(index, indexer.key, All(), Mode.READ))
+    does = (*own, Access(index, cache.key, TopK(topk), Mode.READ))
+    return Layer(index, (cache, indexer) if indexer else (cache,), does)
+
+
+def reading_layer(index: int, owner: int, cache: Cache) -> Layer:
+    """A layer that keeps nothing and reads the cache of layer ``owner`` every step."""
+    span = cache.keep if isinstance(cache.keep, Last) else All()
+    return Layer(index, (), (Access(owner, cache.key, span, Mode.READ),))

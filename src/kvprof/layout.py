@@ -1,0 +1,200 @@
+"""The vocabulary in which an architecture says what it keeps and what one decode step moves.
+
+A plugin turns a config into a `CacheLayout`; everything else is derived from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from math import prod
+
+from msgspec import Struct
+
+# dtype roles, bound to element types by kvprof.binding
+CACHE = "cache"
+"""Entries per token: what `--cache-dtype` sets."""
+STATE = "state"
+"""Recurrent state: what `--state-dtype` sets."""
+MODEL = "model"
+"""Activations kept as the model computes them, such as a convolution's window."""
+
+Dims = tuple[tuple[str, int], ...]
+"""Named dimensions, outermost first: ``(("kv_heads", 8), ("head_dim", 128))``."""
+
+
+class Field(Struct, frozen=True):
+    """One stored tensor: its shape per entry (or per sequence) and its dtype.
+
+    ``dtype`` is a role (`CACHE`, `STATE`, `MODEL`) or a fixed element type. ``codec`` names the
+    field's place in a packed record (``mla_latent``, ``mla_rope``); ``plain`` has none.
+    """
+
+    name: str
+    dims: Dims
+    dtype: str = CACHE
+    codec: str = "plain"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(size for _, size in self.dims)
+
+    @property
+    def elements(self) -> int:
+        return prod(size for _, size in self.dims)
+
+
+class All(Struct, frozen=True):
+    """Every entry is kept."""
+
+    def __str__(self) -> str:
+        return "All"
+
+
+class _Sized(Struct, frozen=True):
+    n: int
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self.n})"
+
+
+class Last(_Sized, frozen=True):
+    """The last n entries: a sliding window as the mask counts it, the newest token included."""
+
+
+class Chunk(_Sized, frozen=True):
+    """The entries since the last multiple of n: chunked attention."""
+
+
+class Tail(_Sized, frozen=True):
+    """The tokens not yet folded into a whole group of n: a compressor's buffer."""
+
+
+class Once(Struct, frozen=True):
+    """One value per sequence: recurrent state."""
+
+    def __str__(self) -> str:
+        return "Once"
+
+
+class TopK(_Sized, frozen=True):
+    """n selected entries: sparse attention."""
+
+
+class Whole(Struct, frozen=True):
+    """All of a state."""
+
+    def __str__(self) -> str:
+        return "Whole"
+
+
+Keep = All | Last | Chunk | Tail | Once
+Span = All | Last | TopK | Whole
+
+
+class Clock(str, Enum):
+    """What makes the entries of a cache grow."""
+
+    DECODER = "decoder"
+    ENCODER = "encoder"
+    SEQUENCE = "sequence"
+
+
+class Mode(str, Enum):
+    """What one decode step does to the rows it touches."""
+
+    READ = "read"
+    APPEND = "append"
+    RMW = "rmw"
+
+
+class Cache(Struct, frozen=True):
+    """One thing that a layer keeps: the fields of an entry and how long entries live."""
+
+    key: str
+    fields: tuple[Field, ...]
+    keep: Keep = All()
+    clock: Clock = Clock.DECODER
+    entry_tokens: int = 1
+
+
+class Access(Struct, frozen=True):
+    """What one decode step does to the cache ``key`` that layer ``layer`` owns."""
+
+    layer: int
+    key: str
+    span: Span
+    mode: Mode
+
+
+class Layer(Struct, frozen=True):
+    """A layer: the caches that it owns and what it does, to its own or to another's."""
+
+    index: int
+    owns: tuple[Cache, ...] = ()
+    does: tuple[Access, ...] = ()
+
+
+class CacheLayout(Struct, frozen=True):
+    """What a model keeps, layer by layer in model order.
+
+    ``query_heads`` tells MHA from GQA; nothing that is kept depends on it.
+    """
+
+    layers: tuple[Layer, ...]
+    query_heads: int | None = None
+
+    def caches(self) -> Iterator[tuple[Layer, Cache]]:
+        """Every owned cache with its layer, in model order."""
+        for layer in self.layers:
+            for cache in layer.owns:
+                yield layer, cache
+
+
+def held(cache: Cache, tokens: int, encoder_tokens: int = 0) -> range:
+    """Indices of the entries that ``cache`` holds for one sequence.
+
+    T (``tokens``) counts the tokens whose entries are held once the step is done, E
+    (``encoder_tokens``) the encoder positions kept. The range ends at the number of entries made
+    so far. This is the only place with retention arithmetic (the compiled allocator mirrors it,
+    and a test holds the two together).
+    """
+    counted = encoder_tokens if cache.clock is Clock.ENCODER else tokens
+    match cache.keep:
+        case Once():
+            return range(1 if tokens >= 1 else 0)
+        case All():
+            made = counted // cache.entry_tokens
+            return range(made)
+        case Last(n):
+            made = counted // cache.entry_tokens
+            return range(max(0, made - n), made)
+        case Chunk(n):
+            made = counted // cache.entry_tokens
+            return range((made - 1) // n * n if made else 0, made)
+        case Tail(n):
+            made = counted // cache.entry_tokens
+            return range(made - made % n, made)
+    raise TypeError(f"unknown retention {cache.keep!r}")
+
+
+def entries(cache: Cache, tokens: int, encoder_tokens: int = 0) -> int:
+    """Entries of ``cache`` held by one sequence of T tokens (E encoder positions).
+
+    ``All`` floor(T / entry_tokens); ``Last(w)`` min(T, w); ``Chunk(c)`` ((T - 1) mod c) + 1, 0 at
+    T = 0; ``Tail(r)`` T mod r; ``Once`` 1 for T >= 1; an ENCODER clock counts E.
+    """
+    return len(held(cache, tokens, encoder_tokens))
+
+
+def most_entries(keep: Keep) -> int | None:
+    """The most entries that a bounded retention can hold; None when it grows without bound."""
+    match keep:
+        case All():
+            return None
+        case Last(n) | Chunk(n):
+            return n
+        case Tail(n):
+            return n - 1
+        case Once():
+            return 1

@@ -1,0 +1,84 @@
+"""What there is: rows for the architectures, engines, devices and models that kvprof knows."""
+
+from __future__ import annotations
+
+from kvprof.accounting import cache_groups, fixed_bytes, growing_per_token, per_token
+from kvprof.binding import Dtypes, bind
+from kvprof.catalogue import CatalogueModel
+from kvprof.device import device_rows
+from kvprof.errors import KvprofError
+from kvprof.model import Model, lay_out, reference_model
+from kvprof.registry import registry
+from kvprof.result import ArchitectureRow, CatalogueRow, DeviceRow, EngineRow
+
+_BFLOAT16 = Dtypes(cache="bfloat16", state="bfloat16", model="bfloat16")
+
+
+def architecture_rows() -> list[ArchitectureRow]:
+    """Every architecture with what its reference keeps, in the order of the field's history."""
+    rows = []
+    for name, offered in registry().architectures.items():
+        what = offered.what
+        try:
+            kib, _, mib = _sizes(reference_model(name))
+        except KvprofError:
+            kib = mib = None  # `kvprof check` says why
+        rows.append(
+            ArchitectureRow(name, what.summary, what.reference, kib, mib, str(offered.origin))
+        )
+    return rows
+
+
+def engine_rows() -> list[EngineRow]:
+    """Every engine."""
+    return [
+        EngineRow(name, offered.what.summary, str(offered.origin))
+        for name, offered in registry().engines.items()
+    ]
+
+
+def model_rows() -> list[CatalogueRow]:
+    """Every model of the catalogue, in the order of the field's history."""
+    models = {model.name: model for model in registry().models.values()}
+    return [_row(model) for model in sorted(models.values(), key=lambda model: model.date)]
+
+
+def listed_devices() -> list[DeviceRow]:
+    """Every device, and every backend that has none."""
+    return device_rows()
+
+
+def _row(model: CatalogueModel) -> CatalogueRow:
+    architecture = kib = growing = mib = None
+    note = model.note
+    try:
+        laid_out = lay_out(model.model_config())
+        architecture = laid_out.architecture
+        kib, growing, mib = _sizes(laid_out)
+    except KvprofError as error:
+        note = f"not read: {error}"
+    return CatalogueRow(
+        name=model.name,
+        title=model.title,
+        organisation=model.organisation,
+        date=model.date,
+        attention=model.attention,
+        architecture=architecture,
+        kib_per_token=kib,
+        growing_kib_per_token=growing,
+        fixed_mib_per_sequence=mib,
+        published_kib_per_token=model.published_kib_per_token,
+        source=model.source,
+        confidence=model.confidence,
+        note=note,
+    )
+
+
+def _sizes(model: Model) -> tuple[float, float, float]:
+    """KiB per token, KiB per token that grow, MiB of state per sequence, in bfloat16."""
+    groups = cache_groups(bind(model.layout, _BFLOAT16))
+    return (
+        float(per_token(groups) / 1024),
+        float(growing_per_token(groups) / 1024),
+        fixed_bytes(groups) / 2**20,
+    )

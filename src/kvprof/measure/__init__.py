@@ -1,0 +1,1 @@
+"""Measurement: a placement and a device in, allocation, bandwidth and fragmentation out."""

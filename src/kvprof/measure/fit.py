@@ -1,0 +1,108 @@
+"""A model, an engine and a pool in, a placement that fills it out, or how much would fit."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from kvprof.accounting import cache_groups
+from kvprof.errors import DeviceError, UsageError
+from kvprof.hookspecs import Engine
+from kvprof.measure.pool import Pool, plan_memory
+from kvprof.model import Model
+from kvprof.plan import AllocationPlan
+from kvprof.size import Placement, Request, place
+from kvprof.units import format_bytes, format_tokens
+
+COMPILED_POLICIES = ("blocks",)
+_DEFAULT_TOKENS = (4096, 2048, 1024, 512, 256, 128, 64, 32, 16)
+_WANTED_SEQUENCES = 4
+_ENOUGH_BYTES = 2**29
+_MOST_BYTES = 2**30
+
+
+def fit(
+    model: Model,
+    engine: Engine,
+    pool: Pool,
+    request: Request,
+    tokens: int | None,
+    sequences: int | None,
+) -> tuple[Placement, AllocationPlan, int]:
+    """Place the model in the pool for sequences of ``tokens`` tokens; return how many there are.
+
+    Without ``tokens`` the longest of 4k, 2k, ... of which four need no more than a gigabyte, else
+    of which one fits; without ``sequences`` enough for half a gigabyte and no fewer than four, where
+    they fit. Streaming more would cost samples and tell no more.
+
+    Raises
+    ------
+    UsageError
+        When the engine places nothing that can be allocated.
+    DeviceError
+        When the pool is too small; the message says the most that it could hold.
+    """
+    candidates = _DEFAULT_TOKENS if tokens is None else (tokens,)
+    placed = [_place(model, engine, pool, request, length) for length in candidates]
+    for placement, plan in placed:
+        each = _sequence_bytes(plan)
+        if tokens is not None or (sequences or _WANTED_SEQUENCES) * each <= _MOST_BYTES:
+            fitting = int(plan.max_concurrency or 0)
+            wanted = sequences or max(_WANTED_SEQUENCES, -(-_ENOUGH_BYTES // max(1, each)))
+            if fitting >= (sequences or 1):
+                return placement, plan, sequences or min(fitting, wanted)
+    raise _too_small(placed[-1][1], pool, sequences or 1)
+
+
+def _sequence_bytes(plan: AllocationPlan) -> int:
+    return plan.reserved_bytes(plan.limits.max_model_len, plan.limits.encoder_tokens)
+
+
+def _place(
+    model: Model, engine: Engine, pool: Pool, request: Request, tokens: int
+) -> tuple[Placement, AllocationPlan]:
+    if tokens < 1:
+        raise UsageError("--tokens is 0; there is nothing to stream", hint="Give at least 1.")
+    parts = len(cache_groups(model.layout))
+    wanted = replace(
+        request,
+        tokens=tokens,
+        max_model_len=tokens,
+        memory_bytes=plan_memory(pool.nbytes, parts),
+    )
+    placement = place(model, engine, wanted)
+    plan = placement.plan
+    if plan is None or plan.policy not in COMPILED_POLICIES:
+        raise UsageError(
+            f"the engine {engine.name!r} places nothing that a profile can allocate",
+            hint="Try --engine paged.",
+        )
+    return placement, plan
+
+
+def _too_small(plan: AllocationPlan, pool: Pool, sequences: int) -> DeviceError:
+    tokens = plan.limits.max_model_len
+    need = _sequence_bytes(plan)
+    most = int(plan.max_concurrency or 0)
+    fits = (
+        f"at most {most} sequence{'s' * (most != 1)} of {format_tokens(tokens)} tokens fit"
+        if most
+        else f"no sequence of {format_tokens(tokens)} tokens fits; "
+        f"{format_tokens(_longest(plan, pool.nbytes))} tokens would"
+    )
+    return DeviceError(
+        f"{sequences} sequence{'s' * (sequences != 1)} of {format_tokens(tokens)} tokens need "
+        f"{format_bytes(need * sequences)}, but the pool has {format_bytes(pool.nbytes)}: {fits}",
+        hint="Give a larger --stream-memory, or fewer --tokens or --sequences.",
+    )
+
+
+def _longest(plan: AllocationPlan, nbytes: int) -> int:
+    """The longest sequence that so many bytes hold, by bisection."""
+    shortest, longest = 0, plan.limits.max_model_len
+    while shortest < longest:
+        middle = (shortest + longest + 1) // 2
+        if plan.reserved_bytes(middle, plan.limits.encoder_tokens) <= nbytes:
+            shortest = middle
+        else:
+            longest = middle - 1
+    return shortest

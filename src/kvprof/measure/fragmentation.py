@@ -1,0 +1,138 @@
+"""Synthetic traffic through the allocator; where every byte of the pool stands afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from msgspec import Struct
+
+from kvprof._core import BatchingResult, CacheAllocator, run_batching
+from kvprof.accounting import CacheGroup, logical_bytes
+from kvprof.errors import KvprofError
+from kvprof.layout import All
+from kvprof.measure.pool import compiled_group
+from kvprof.plan import POOL_SHARES, REQUEST_WASTES, AllocationPlan
+from kvprof.workload.synthetic import (
+    SHAREGPT_OUTPUT_TOKENS,
+    SHAREGPT_PROMPT_TOKENS,
+    chat_requests,
+)
+
+_LONGEST_TOKENS = 2048
+_OFFERED_LOAD = 0.95
+_TURNOVERS = 5
+_LEAST_COMPLETED = 100
+_MAX_STEPS = 200_000
+
+
+class Aged(Struct, frozen=True):
+    """The allocator as traffic left it, and its sums."""
+
+    allocator: CacheAllocator
+    batching: BatchingResult
+    bytes: dict[str, int]
+    waste: dict[str, int]
+    pool: dict[str, int]
+
+
+def age(plan: AllocationPlan, needed: Sequence[CacheGroup], pool_bytes: int, seed: int) -> Aged:
+    """Run chat traffic at 95 % of what the pool can serve, until it has turned over five times.
+
+    Parameters
+    ----------
+    plan
+        A plan with pools.
+    needed
+        The bound layout's caches: what of the reserved bytes is logical.
+    pool_bytes
+        The whole pool; what its blocks do not divide is the remainder.
+    """
+    allocator = CacheAllocator([compiled_group(group) for group in plan.groups])
+    fits = _typical_concurrency(plan)
+    completions = max(_LEAST_COMPLETED, _TURNOVERS * fits)
+    requests = chat_requests(
+        completions + 4 * fits + _LEAST_COMPLETED,
+        requests_per_step=_OFFERED_LOAD * fits / SHAREGPT_OUTPUT_TOKENS,
+        longest_tokens=_longest(plan),
+        seed=seed,
+    )
+    batching = run_batching(
+        allocator,
+        arrival_steps=requests.arrival_steps,
+        prompt_tokens=requests.prompt_tokens,
+        output_tokens=requests.output_tokens,
+        until_completed=completions,
+        max_steps=_MAX_STEPS,
+    )
+    lengths = [allocator.tokens(int(sequence)) for sequence in allocator.sequences]
+    return Aged(
+        allocator,
+        batching,
+        *_request_sums(plan, needed, lengths),
+        _pool_sum(plan, allocator, batching, pool_bytes),
+    )
+
+
+def _typical_concurrency(plan: AllocationPlan) -> int:
+    """Sequences of the mean length, half of the output made, that the pools hold; at least 1."""
+    tokens = round(SHAREGPT_PROMPT_TOKENS + SHAREGPT_OUTPUT_TOKENS / 2)
+    shares = [
+        Fraction(group.num_blocks or 0, blocks)
+        for group in plan.groups
+        if (blocks := len(group.blocks(tokens, plan.limits.encoder_tokens)))
+    ]
+    return max(1, int(min(shares, default=Fraction(1))))
+
+
+def _longest(plan: AllocationPlan) -> int:
+    """The longest request: ShareGPT's limit, or what the smallest growing pool can hold."""
+    growing = [
+        (group.num_blocks or 0) * group.block_size
+        for group in plan.groups
+        if isinstance(group.keep, All)
+    ]
+    return max(2, min([_LONGEST_TOKENS, *growing]))
+
+
+def _request_sums(
+    plan: AllocationPlan, needed: Sequence[CacheGroup], lengths: Sequence[int]
+) -> tuple[dict[str, int], dict[str, int]]:
+    encoder_tokens = plan.limits.encoder_tokens
+    logical = sum(logical_bytes(needed, length, encoder_tokens) for length in lengths)
+    reserved = sum(plan.reserved_bytes(length, encoder_tokens) for length in lengths)
+    waste = dict.fromkeys(REQUEST_WASTES, 0)
+    for length in lengths:
+        for name, size in plan.wastes(length, encoder_tokens).items():
+            waste[name] += size
+    _must_hold("reserved = logical + wastes", reserved, logical + sum(waste.values()))
+    # Nothing is shared: the synthetic requests have no common prefixes.
+    return {"logical": logical, "reserved": reserved, "shared": 0}, waste
+
+
+def _pool_sum(
+    plan: AllocationPlan, allocator: CacheAllocator, batching: BatchingResult, pool_bytes: int
+) -> dict[str, int]:
+    shares = dict.fromkeys(POOL_SHARES, 0)
+    waiting = batching.waiting_tokens
+    lacking = [
+        bool(batching.waiting)
+        and allocator.num_free(index) < allocator.blocks_needed(index, waiting)
+        for index in range(len(plan.groups))
+    ]
+    for index, group in enumerate(plan.groups):
+        held = sum(len(allocator.block_table(int(s), index)[1]) for s in allocator.sequences)
+        free = allocator.num_free(index)
+        shares["reserved"] += held * group.bytes_per_block
+        share = "free" if not any(lacking) else "external" if lacking[index] else "imbalance"
+        shares[share] += free * group.bytes_per_block
+        _must_hold("blocks = held + free", group.num_blocks or 0, held + free)
+    blocks = sum((group.num_blocks or 0) * group.bytes_per_block for group in plan.groups)
+    shares["remainder"] = pool_bytes - blocks
+    _must_hold("capacity = the sum of its shares", pool_bytes, sum(shares.values()))
+    return {"capacity": pool_bytes, **shares}
+
+
+def _must_hold(what: str, left: int, right: int) -> None:
+    if left != right:
+        raise KvprofError(f"the sum {what!r} does not hold: {left} is not {right}")

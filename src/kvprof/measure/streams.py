@@ -1,0 +1,252 @@
+"""The stream operations of a placement as jobs: verified first, then sampled within a budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
+
+import numpy as np
+from msgspec import Struct
+
+from kvprof._core import CacheAllocator
+from kvprof.device.backend import Backend
+from kvprof.layout import Once
+from kvprof.measure.ceilings import Ceilings
+from kvprof.measure.pool import CACHES_OVER, Pool, Region
+from kvprof.measure.sampler import Operation, Paired, sample_pair, summarise
+from kvprof.measure.tables import (
+    Runs,
+    contiguous,
+    page_plan,
+    run_slots,
+    shuffled,
+    slot_plan,
+    table_runs,
+)
+from kvprof.measure.verify import verify_append, verify_read, verify_update
+from kvprof.result import StreamFacts
+
+_SOURCE_BYTES = 256 * 1024
+"""Rows to append come from a buffer that stays in cache, as if just computed."""
+_DECODE_STEPS = 8
+_ADDEND = 0x9E3779B97F4A7C15
+
+
+class Job(Struct, frozen=True):
+    """One stream to verify and to time."""
+
+    op: str
+    cache: str
+    order: str
+    sequences: int
+    tokens: int
+    run_bytes: int
+    ceiling: str
+    verify: Callable[[], None]
+    operation: Operation
+
+
+class Streamed(Struct, frozen=True):
+    """A job that was timed."""
+
+    job: Job
+    paired: Paired
+
+    def facts(self) -> StreamFacts:
+        """What a result says of it."""
+        job, paired = self.job, self.paired
+        return StreamFacts(
+            op=job.op,
+            cache=job.cache,
+            order=job.order,
+            sequences=job.sequences,
+            tokens=job.tokens,
+            run_bytes=job.run_bytes,
+            bytes=paired.nbytes,
+            seconds=summarise(paired.seconds),
+            bytes_per_s=paired.bytes_per_s,
+            ceiling=job.ceiling,
+            ratio_to_ceiling=paired.ratio,
+            noisy=paired.noisy,
+        )
+
+
+class Workbench(Struct, frozen=True):
+    """What jobs run on."""
+
+    backend: Backend
+    pool: Pool
+    ceilings: Ceilings
+    seed: int
+
+
+def workload_jobs(
+    bench: Workbench,
+    regions: Sequence[Region],
+    allocator: CacheAllocator,
+    tokens: int,
+    encoder_tokens: int,
+) -> list[Job]:
+    """Every stream of the live sequences, each of ``tokens`` tokens: the most telling ones first."""
+    per_region = [
+        list(_region_jobs(bench, region, allocator, index, tokens, encoder_tokens))
+        for index, region in _with_group_index(regions)
+    ]
+    longest = max((len(jobs) for jobs in per_region), default=0)
+    return [jobs[i] for i in range(longest) for jobs in per_region if i < len(jobs)]
+
+
+def read_jobs(
+    bench: Workbench,
+    regions: Sequence[Region],
+    allocator: CacheAllocator,
+    order: str,
+    encoder_tokens: int,
+) -> list[Job]:
+    """The reads of all live sequences, whatever their lengths, as their tables lie."""
+    lengths = [allocator.tokens(int(s)) for s in allocator.sequences]
+    mean = round(sum(lengths) / len(lengths)) if lengths else 0
+    jobs = []
+    for index, region in _with_group_index(regions):
+        runs = table_runs(allocator, region.group, index, encoder_tokens)
+        if len(runs) and not isinstance(region.group.keep, Once):
+            jobs.append(_read_job(bench, region, runs, order, len(lengths), mean))
+    return jobs
+
+
+def run_jobs(
+    bench: Workbench, jobs: Sequence[Job], deadline: float, progress: Callable[[str, float], None]
+) -> tuple[list[Streamed], list[str]]:
+    """Verify every job, then time each with an even share of the time left.
+
+    Returns the timed jobs and a description of each that the budget did not cover.
+    """
+    for done, job in enumerate(jobs):
+        progress("verifying", done / len(jobs))
+        job.verify()
+    timed: list[Streamed] = []
+    for done, job in enumerate(jobs):
+        progress(f"{job.op} {job.cache} {job.order}", done / len(jobs))
+        left = deadline - time.perf_counter()
+        if left <= 0:
+            return timed, [f"{j.op} {j.cache} {j.order}" for j in jobs[done:]]
+        timed.append(Streamed(job, _sample(bench, job, left / (len(jobs) - done))))
+    return timed, []
+
+
+def _sample(bench: Workbench, job: Job, budget_seconds: float) -> Paired:
+    nbytes = job.operation().nbytes
+    small = nbytes < CACHES_OVER * bench.backend.facts.last_level_cache_bytes
+    return sample_pair(
+        job.operation,
+        bench.ceilings.operation(job.ceiling, nbytes),
+        bench.ceilings.flush if small else _no_flush,
+        budget_seconds,
+    )
+
+
+def _no_flush() -> None:
+    """A working set of five caches flushes itself."""
+
+
+def _with_group_index(regions: Sequence[Region]) -> Iterator[tuple[int, Region]]:
+    groups = list(dict.fromkeys(id(region.group) for region in regions))
+    for region in regions:
+        yield groups.index(id(region.group)), region
+
+
+def _region_jobs(
+    bench: Workbench,
+    region: Region,
+    allocator: CacheAllocator,
+    index: int,
+    tokens: int,
+    encoder_tokens: int,
+) -> Iterator[Job]:
+    runs = table_runs(allocator, region.group, index, encoder_tokens)
+    if not len(runs):
+        return
+    sequences = len(allocator.sequences)
+    mixed = shuffled(runs, region.group.num_blocks or 0, bench.seed)
+    if isinstance(region.group.keep, Once):
+        yield _update_job(bench, region, runs, "fresh", sequences, tokens)
+        yield _update_job(bench, region, mixed, "shuffled", sequences, tokens)
+        return
+    yield _read_job(bench, region, runs, "fresh", sequences, tokens)
+    yield _read_job(bench, region, mixed, "shuffled", sequences, tokens)
+    yield _append_job(bench, region, mixed, "shuffled", sequences, tokens, tokens)
+    yield _append_job(bench, region, mixed, "shuffled", sequences, tokens, 1)
+    yield _read_job(bench, region, contiguous(runs), "contiguous", sequences, tokens)
+
+
+def _read_job(
+    bench: Workbench, region: Region, runs: Runs, order: str, sequences: int, tokens: int
+) -> Job:
+    backend, memory = bench.backend, bench.pool.memory
+    plan = page_plan(region, runs)
+    longest = int(runs[:, 2].max()) * sum(s.row_bytes for s in region.part.segments)
+    return Job(
+        "decode_read",
+        region.part.cache.key,
+        order,
+        sequences,
+        tokens,
+        longest,
+        "read",
+        lambda: verify_read(backend, memory, region, runs),
+        lambda: backend.decode_read(memory, plan),
+    )
+
+
+def _update_job(
+    bench: Workbench, region: Region, runs: Runs, order: str, sequences: int, tokens: int
+) -> Job:
+    backend, memory = bench.backend, bench.pool.memory
+    plan = page_plan(region, runs)
+    return Job(
+        "state_update",
+        region.part.cache.key,
+        order,
+        sequences,
+        tokens,
+        region.part.page_bytes,
+        "rmw",
+        lambda: verify_update(backend, memory, region, runs),
+        lambda: backend.state_update(memory, plan, _ADDEND),
+    )
+
+
+def _append_job(
+    bench: Workbench,
+    region: Region,
+    runs: Runs,
+    order: str,
+    sequences: int,
+    tokens: int,
+    appended: int,
+) -> Job:
+    """Prefill writes all rows of every sequence; decode one row of each, a new one each step."""
+    backend, memory = bench.backend, bench.pool.memory
+    slots = run_slots(runs, region.group.rows_per_block)
+    row_bytes = sum(segment.row_bytes for segment in region.part.segments)
+    rows = max(1, min(len(slots), _SOURCE_BYTES // row_bytes))
+    source = np.random.default_rng(bench.seed).integers(0, 256, (rows, row_bytes), np.uint8)
+    if appended < tokens:
+        per_sequence = len(slots) // sequences
+        ends = np.arange(1, sequences + 1) * per_sequence - 1
+        steps = [slots[ends - step] for step in range(min(_DECODE_STEPS, per_sequence))]
+    else:
+        steps = [slots]
+    plans = cycle([slot_plan(region, step) for step in steps])
+    return Job(
+        "append",
+        region.part.cache.key,
+        order,
+        sequences,
+        appended,
+        row_bytes,
+        "write",
+        lambda: verify_append(backend, memory, region, steps[0], source),
+        lambda: backend.append(memory, next(plans), source),
+    )

@@ -1,0 +1,41 @@
+"""A document in, text out: table, JSON, CSV or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kvprof.reports.sheet import Sheet
+from kvprof.result import Document, document_json
+
+
+def render(document: Document, format_: str, *, terminal: bool = False) -> str:
+    """The text of a document in a format of ``--format``."""
+    if format_ == "json":
+        return document_json(document)
+    if format_ == "csv":
+        from kvprof.reports.flat import document_csv  # noqa: PLC0415
+
+        return document_csv(document)
+    sheets = sheets_of(document)
+    if format_ == "markdown":
+        from kvprof.reports.markdown import sheets_markdown  # noqa: PLC0415
+
+        return sheets_markdown(sheets)
+    from kvprof.reports.terminal import sheets_terminal  # noqa: PLC0415
+
+    return sheets_terminal(sheets, terminal=terminal)
+
+
+def sheets_of(document: Document) -> Sequence[Sheet]:
+    """The tables that show a document to a person."""
+    if document.kind == "size":
+        from kvprof.reports.size import size_sheets  # noqa: PLC0415
+
+        return size_sheets(document)
+    if document.kind == "profile":
+        from kvprof.reports.profile import profile_sheets  # noqa: PLC0415
+
+        return profile_sheets(document)
+    from kvprof.reports.listing import listing_sheets  # noqa: PLC0415
+
+    return listing_sheets(document)

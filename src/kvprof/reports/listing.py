@@ -1,0 +1,120 @@
+"""Rows of `kvprof list`, `check` and `doctor` in, their tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from kvprof.reports.sheet import Column, Sheet
+from kvprof.result import (
+    ArchitectureRow,
+    CatalogueRow,
+    CheckResult,
+    DeviceRow,
+    DoctorRow,
+    Document,
+    EngineRow,
+)
+from kvprof.units import format_bytes
+
+_LEFT = "left"
+
+
+def listing_sheets(document: Document) -> Sequence[Sheet]:
+    """The one table of a listing."""
+    columns = _COLUMNS[document.kind]
+    rows = tuple(_cells(result) for result in document.results)
+    return [Sheet(f"{len(rows)} {document.kind}", columns, rows, _notes(document))]
+
+
+def _notes(document: Document) -> tuple[str, ...]:
+    if document.kind == "models":
+        return (
+            "KiB per token in bfloat16, all layers; window and state per sequence. "
+            "`published` is the architecture gallery's figure.",
+        )
+    return ()
+
+
+_COLUMNS = {
+    "models": (
+        Column("date", _LEFT),
+        Column("model", _LEFT),
+        Column("title", _LEFT, wraps=True),
+        Column("attention", _LEFT),
+        Column("KiB/token"),
+        Column("growing"),
+        Column("state MiB"),
+        Column("published"),
+    ),
+    "architectures": (
+        Column("architecture", _LEFT),
+        Column("what it keeps", _LEFT, wraps=True),
+        Column("reference", _LEFT),
+        Column("KiB/token"),
+        Column("state MiB"),
+        Column("plugin", _LEFT),
+    ),
+    "engines": (
+        Column("engine", _LEFT),
+        Column("what it does", _LEFT, wraps=True),
+        Column("plugin", _LEFT),
+    ),
+    "devices": (
+        Column("device", _LEFT),
+        Column("available", _LEFT),
+        Column("memory"),
+        Column("description", _LEFT, wraps=True),
+    ),
+    "check": (
+        Column("architecture", _LEFT),
+        Column("plugin", _LEFT),
+        Column("conforms", _LEFT),
+        Column("problems", _LEFT, wraps=True),
+    ),
+    "doctor": (
+        Column("subject", _LEFT),
+        Column("status", _LEFT),
+        Column("detail", _LEFT, wraps=True),
+    ),
+}
+
+
+def _cells(row: Struct) -> tuple[str, ...]:
+    match row:
+        case CatalogueRow():
+            return (
+                row.date,
+                row.name,
+                row.title,
+                row.attention,
+                _decimal(row.kib_per_token),
+                _decimal(row.growing_kib_per_token),
+                _decimal(row.fixed_mib_per_sequence),
+                _decimal(row.published_kib_per_token),
+            )
+        case ArchitectureRow():
+            return (
+                row.name,
+                row.summary,
+                row.reference,
+                _decimal(row.kib_per_token),
+                _decimal(row.fixed_mib_per_sequence),
+                row.plugin,
+            )
+        case EngineRow():
+            return row.name, row.summary, row.plugin
+        case DeviceRow():
+            memory = format_bytes(row.memory_bytes) if row.memory_bytes else "-"
+            return row.name, "yes" if row.available else "no", memory, row.description
+        case CheckResult():
+            problems = "\n".join(row.problems) or "-"
+            return row.architecture, row.plugin, "yes" if row.conforms else "NO", problems
+        case DoctorRow():
+            return row.subject, row.status, row.detail
+    raise TypeError(f"no table for {type(row).__name__}")
+
+
+def _decimal(value: float | None) -> str:
+    return f"{value:,.4g}" if value else "-"

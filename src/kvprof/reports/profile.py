@@ -1,0 +1,128 @@
+"""Profile results in, the tables of `kvprof profile` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kvprof.reports.sheet import Column, Sheet
+from kvprof.result import Document, ProfileResult
+from kvprof.units import (
+    format_bytes,
+    format_count,
+    format_rate,
+    format_ratio,
+    format_seconds,
+    format_tokens,
+)
+
+_LEFT = "left"
+
+
+def profile_sheets(document: Document) -> Sequence[Sheet]:
+    """For each result: what was profiled, its streams, its fragmentation, its capacity."""
+    results = [result for result in document.results if isinstance(result, ProfileResult)]
+    return [sheet for result in results for sheet in _result_sheets(result)]
+
+
+def _result_sheets(result: ProfileResult) -> list[Sheet]:
+    return [_head(result), _streams(result), _fragmentation(result), _capacity(result)]
+
+
+def _head(result: ProfileResult) -> Sheet:
+    model, sizes, device, pool = result.model, result.bytes, result.device, result.allocation
+    kept = [f"{format_bytes(sizes.per_token)} per token"] if sizes.per_token else []
+    kept += [f"windows of {format_bytes(sizes.window)}"] if sizes.window else []
+    kept += [f"state of {format_bytes(sizes.fixed_per_sequence)}"] * bool(sizes.fixed_per_sequence)
+    ceilings = ", ".join(f"{kind} {format_rate(rate)}" for kind, rate in device.ceilings.items())
+    inferred = ", inferred from its fields" if model.inferred else ""
+    notes = (
+        f"model       {model.name}: {model.architecture}, {result.cache_dtype}; "
+        f"{', '.join(kept)} (read by {model.plugin}{inferred})",
+        f"workload    {result.sequences:,} sequences of {format_tokens(result.tokens)} tokens, "
+        f"engine {result.engine}"
+        + (f", blocks of {result.block_size} tokens" if result.block_size else ""),
+        f"device      {device.name}, {device.threads} threads, {device.instruction_set}",
+        f"ceilings    {ceilings}  (contiguous, same memory, same run)",
+        f"pool        {format_bytes(pool.pool_bytes)} in {pool.blocks:,} blocks, {pool.policy}; "
+        f"touched in {format_seconds(pool.touch_seconds)}",
+        f"allocator   {format_seconds(1 / pool.block_ops_per_s)} per block in C++, "
+        f"{format_seconds(pool.python_call_seconds)} per Python call of 16 blocks",
+    )
+    return Sheet(f"kvprof profile: {model.name} on {device.backend}", notes=notes)
+
+
+def _streams(result: ProfileResult) -> Sheet:
+    columns = (
+        Column("operation", _LEFT),
+        Column("cache", _LEFT),
+        Column("order", _LEFT),
+        Column("tokens"),
+        Column("run"),
+        Column("bandwidth"),
+        Column("of ceiling"),
+        Column("", _LEFT),
+    )
+    rows = tuple(
+        (
+            stream.op,
+            stream.cache,
+            stream.order,
+            f"{stream.sequences:,} x {format_tokens(stream.tokens)}",
+            format_bytes(stream.run_bytes),
+            format_rate(stream.bytes_per_s),
+            f"{format_ratio(stream.ratio_to_ceiling)} {stream.ceiling}",
+            "noisy" if stream.noisy else "",
+        )
+        for stream in result.streams
+    )
+    notes = tuple(f"warning: {warning}" for warning in result.warnings)
+    return Sheet("Streams (measured; each verified against NumPy first)", columns, rows, notes)
+
+
+def _fragmentation(result: ProfileResult) -> Sheet:
+    found = result.fragmentation
+    pool, reserved = found.pool, found.bytes["reserved"]
+    columns = (Column("of", _LEFT), Column("share", _LEFT), Column("bytes"), Column("part"))
+    rows = [("requests", "logical", *_part(found.bytes["logical"], reserved))]
+    rows += [
+        ("requests", name, *_part(size, reserved)) for name, size in found.waste.items() if size
+    ]
+    rows += [
+        ("pool", name, *_part(size, pool["capacity"]))
+        for name, size in pool.items()
+        if size and name != "capacity"
+    ]
+    requests = found.requests
+    notes = [
+        f"{requests['live']:,} live sequences after {requests['completed']:,} completed, "
+        f"{requests['preemptions']:,} preempted, {requests['rejected']:,} rejected, "
+        f"{requests['waiting']:,} waiting (seeded chat traffic)"
+    ]
+    if found.aged_read_ratio is not None:
+        notes.append(
+            f"aged tables read at {format_ratio(found.aged_read_ratio)} of fresh ones' bandwidth"
+        )
+    title = "Fragmentation after traffic: reserved = logical + wastes, capacity = its shares"
+    return Sheet(title, columns, tuple(rows), tuple(notes))
+
+
+def _part(size: int, whole: int) -> tuple[str, str]:
+    return format_bytes(size), format_ratio(size / whole) if whole else "-"
+
+
+def _capacity(result: ProfileResult) -> Sheet:
+    step = result.step
+    columns = (Column("context"), Column("sequences that fit"))
+    rows = tuple((format_tokens(point.tokens), f"{point.sequences:,}") for point in result.capacity)
+    weights = (
+        "cache only, weights not counted: give --weights"
+        if step.weights_bytes is None
+        else f"with {format_bytes(step.weights_bytes)} of weights read at the ceiling"
+    )
+    notes = (
+        f"one decode step of {result.sequences:,} sequences reads {format_bytes(step.bytes_read)} "
+        f"and writes {format_bytes(step.bytes_written)}: {format_seconds(step.seconds)} of memory "
+        f"time, {format_count(step.tokens_per_s)} tokens/s ({weights})",
+    )
+    title = f"Capacity of {format_bytes(result.capacity_memory_bytes)} (derived)"
+    return Sheet(title, columns, rows, notes)

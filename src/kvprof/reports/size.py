@@ -1,0 +1,131 @@
+"""Size results in, the tables of `kvprof size` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kvprof.reports.sheet import Column, Sheet
+from kvprof.result import Document, SizeResult
+from kvprof.units import format_bytes, format_ratio, format_tokens
+
+
+def size_sheets(document: Document) -> Sequence[Sheet]:
+    """What each model keeps per token and per sequence, then the totals of each point asked for."""
+    results = [result for result in document.results if isinstance(result, SizeResult)]
+    sheets = [_models_sheet(results), _totals_sheet(results)]
+    if any(result.plan for result in results):
+        sheets.append(_plans_sheet(results))
+    return sheets
+
+
+def _models_sheet(results: Sequence[SizeResult]) -> Sheet:
+    columns = (
+        Column("model", "left"),
+        Column("family", "left"),
+        Column("dtype", "left"),
+        Column("per token"),
+        Column("growing"),
+        Column("window"),
+        Column("fixed state"),
+        Column("kept", "left", wraps=True),
+    )
+    rows = dict.fromkeys(_model_row(result) for result in results)
+    inferred = dict.fromkeys(r.model.source for r in results if r.model.inferred)
+    notes = tuple(
+        f"{source}: no plugin claims its model type; read from its fields alone (inferred)"
+        for source in inferred
+    )
+    return Sheet("What the architecture keeps, per sequence", columns, tuple(rows), notes)
+
+
+def _model_row(result: SizeResult) -> tuple[str, ...]:
+    sizes = result.bytes
+    dtypes = dict.fromkeys(
+        (result.cache_dtype, result.state_dtype)
+        if sizes.fixed_per_sequence
+        else (result.cache_dtype,)
+    )
+    return (
+        result.model.name,
+        result.model.architecture,
+        " / ".join(dtypes),
+        _or_dash(sizes.per_token),
+        _or_dash(sizes.growing_per_token),
+        _or_dash(sizes.window),
+        _or_dash(sizes.fixed_per_sequence),
+        ", ".join(f"{len(c.layers)} x {c.name} {c.keep}" for c in result.caches),
+    )
+
+
+def _totals_sheet(results: Sequence[SizeResult]) -> Sheet:
+    names = [name for name in results[0].waste if any(r.waste.get(name) for r in results)]
+    blocks = any(result.block_size for result in results)
+    columns = (
+        Column("model", "left"),
+        Column("engine", "left"),
+        *((Column("block"),) if blocks else ()),
+        Column("tokens"),
+        Column("sequences"),
+        Column("logical"),
+        Column("reserved"),
+        *(Column(name) for name in names),
+        Column("wasted"),
+    )
+    rows = tuple(
+        (
+            result.model.name,
+            result.engine,
+            *((str(result.block_size or "-"),) if blocks else ()),
+            format_tokens(result.tokens),
+            f"{result.sequences:,}",
+            format_bytes(result.bytes.logical),
+            format_bytes(result.bytes.reserved),
+            *(_or_dash(result.waste[name]) for name in names),
+            format_ratio(_wasted(result)),
+        )
+        for result in results
+    )
+    return Sheet("Bytes of all sequences: reserved = logical + wastes", columns, rows)
+
+
+def _wasted(result: SizeResult) -> float:
+    reserved = result.bytes.reserved
+    return (reserved - result.bytes.logical) / reserved if reserved else 0.0
+
+
+def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
+    columns = (
+        Column("model", "left"),
+        Column("engine", "left"),
+        Column("group", "left"),
+        Column("layers"),
+        Column("block"),
+        Column("page"),
+        Column("blocks/sequence"),
+        Column("fits"),
+    )
+    rows = dict.fromkeys(
+        (
+            result.model.name,
+            result.engine,
+            group.keep,
+            str(len(group.layers)),
+            format_tokens(group.block_size),
+            format_bytes(group.page_bytes),
+            f"{group.blocks_per_sequence:,}",
+            _fits(result),
+        )
+        for result in results
+        if result.plan
+        for group in result.plan.groups
+    )
+    return Sheet("Plans, per sequence of the longest length", columns, tuple(rows))
+
+
+def _fits(result: SizeResult) -> str:
+    concurrency = result.plan.max_concurrency if result.plan else None
+    return "-" if concurrency is None else f"{concurrency:,.2f} sequences"
+
+
+def _or_dash(count: float) -> str:
+    return format_bytes(count) if count else "-"  # type: ignore[arg-type]

@@ -1,0 +1,187 @@
+"""A model, an engine and a point of the axes in, a `SizeResult` out; no memory is touched."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kvprof.accounting import (
+    CacheGroup,
+    bytes_per_token,
+    cache_groups,
+    field_bytes,
+    fixed_bytes,
+    group_bytes,
+    growing_per_token,
+    logical_bytes,
+    per_token,
+    window_bytes,
+)
+from kvprof.binding import Dtypes, bind, choose_dtypes
+from kvprof.hookspecs import Engine
+from kvprof.layout import CacheLayout
+from kvprof.model import Model
+from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits
+from kvprof.result import (
+    CacheFacts,
+    ModelFacts,
+    PlanFacts,
+    PlanGroupFacts,
+    SizeBytes,
+    SizeResult,
+    TensorFacts,
+    number,
+)
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One point of the axes, apart from the model and the engine."""
+
+    tokens: int
+    sequences: int = 1
+    encoder_tokens: int = 0
+    block_size: int | None = None
+    memory_bytes: int | None = None
+    max_model_len: int | None = None
+    cache_dtype: str = "auto"
+    state_dtype: str = "auto"
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            max_model_len=self.max_model_len or self.tokens,
+            encoder_tokens=self.encoder_tokens,
+            memory_bytes=self.memory_bytes,
+            block_size=self.block_size,
+        )
+
+
+class Placement(Struct, frozen=True):
+    """A model in chosen dtypes, placed by an engine."""
+
+    model: Model
+    dtypes: Dtypes
+    layout: CacheLayout
+    kept: CacheLayout
+    plan: AllocationPlan | None
+
+
+def place(model: Model, engine: Engine, request: Request) -> Placement:
+    """Bind the dtypes and let the engine plan.
+
+    ``layout`` is what the architecture needs, ``kept`` what the engine keeps by its convention.
+
+    Raises
+    ------
+    UsageError
+        When a dtype does not fit the model, or the engine refuses the limits.
+    """
+    dtypes = choose_dtypes(
+        request.cache_dtype,
+        request.state_dtype,
+        config_dtype=model.config.dtype,
+        config_state_dtype=model.config.state_dtype,
+    )
+    layout = bind(model.layout, dtypes)
+    kept = engine.convention(layout)
+    return Placement(model, dtypes, layout, kept, engine.plan(kept, request.limits))
+
+
+def size_model(model: Model, engine: Engine, request: Request) -> SizeResult:
+    """What the model needs and what the engine reserves. Raises as `place` does."""
+    return size_placement(place(model, engine, request), engine.name, request)
+
+
+def size_placement(placement: Placement, engine: str, request: Request) -> SizeResult:
+    """The result for a placement that was made before."""
+    tokens, encoder_tokens = request.tokens, request.encoder_tokens
+    plan = placement.plan
+    needed = cache_groups(placement.layout)
+    logical = logical_bytes(needed, tokens, encoder_tokens)
+    kept = logical_bytes(cache_groups(placement.kept), tokens, encoder_tokens)
+    waste = plan.wastes(tokens, encoder_tokens) if plan else dict.fromkeys(REQUEST_WASTES, 0)
+    waste["convention"] = kept - logical
+    reserved = plan.reserved_bytes(tokens, encoder_tokens) if plan else kept
+    return SizeResult(
+        model=model_facts(placement.model),
+        engine=engine,
+        cache_dtype=placement.dtypes.cache,
+        state_dtype=placement.dtypes.state,
+        tokens=tokens,
+        encoder_tokens=encoder_tokens,
+        sequences=request.sequences,
+        block_size=_block_size(plan),
+        tensor_parallel=1,
+        bytes=SizeBytes(
+            logical=logical * request.sequences,
+            reserved=reserved * request.sequences,
+            per_token=number(per_token(needed)),
+            growing_per_token=number(growing_per_token(needed)),
+            window=window_bytes(needed),
+            fixed_per_sequence=fixed_bytes(needed),
+        ),
+        waste={name: size * request.sequences for name, size in waste.items()},
+        caches=tuple(_cache_facts(group, request) for group in needed),
+        plan=plan_facts(plan) if plan else None,
+    )
+
+
+def _block_size(plan: AllocationPlan | None) -> int | None:
+    """The base block size of the plan: the smallest of a group that grows by tokens."""
+    if plan is None:
+        return None
+    sizes = [g.block_size for g in plan.groups if g.clock != "sequence"]
+    return min(sizes, default=None)
+
+
+def model_facts(model: Model) -> ModelFacts:
+    """What a result says of its model."""
+    config = model.config
+    return ModelFacts(
+        config.name,
+        config.source,
+        config.model_type,
+        model.architecture,
+        model.plugin,
+        model.inferred,
+    )
+
+
+def _cache_facts(group: CacheGroup, request: Request) -> CacheFacts:
+    cache = group.cache
+    return CacheFacts(
+        name=cache.key,
+        keep=str(cache.keep),
+        layers=group.layers,
+        entry_tokens=cache.entry_tokens,
+        tensors=tuple(
+            TensorFacts(field.name, field.shape, field.dtype, field_bytes(field))
+            for field in cache.fields
+        ),
+        bytes_per_token=number(bytes_per_token(group)),
+        bytes=group_bytes(group, request.tokens, request.encoder_tokens),
+    )
+
+
+def plan_facts(plan: AllocationPlan) -> PlanFacts:
+    """What a result says of its plan, per sequence of ``max_model_len`` tokens."""
+    longest = (plan.limits.max_model_len, plan.limits.encoder_tokens)
+    concurrency = plan.max_concurrency
+    return PlanFacts(
+        groups=tuple(
+            PlanGroupFacts(
+                keep=str(group.keep),
+                layers=group.layers,
+                padding_layers=0,
+                block_size=group.block_size,
+                page_bytes=group.page_bytes,
+                blocks_per_sequence=len(group.blocks(*longest)),
+            )
+            for group in plan.groups
+        ),
+        bytes_per_block=plan.bytes_per_block,
+        num_blocks=plan.num_blocks,
+        blocks_per_sequence=plan.blocks_per_sequence(*longest),
+        bytes_per_sequence=plan.reserved_bytes(*longest),
+        max_concurrency=concurrency,
+        capacity_tokens=None if concurrency is None else int(concurrency * longest[0]),
+    )

@@ -1,0 +1,116 @@
+"""Text to numbers and numbers to text: bytes, tokens, rates. No other module formats a unit."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from kvprof.errors import UsageError
+
+MAX_TOKENS = 2**40
+MAX_BYTES = 2**60
+
+_NUMBER = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)", re.ASCII)
+_BYTE_UNITS = {"": 1, "b": 1}
+for _power, _letter in enumerate("kmgtp", start=1):
+    _BYTE_UNITS[f"{_letter}ib"] = _BYTE_UNITS[_letter] = 1024**_power
+    _BYTE_UNITS[f"{_letter}b"] = 1000**_power
+_TOKEN_UNITS = {"": 1, "k": 1024, "m": 1024**2}
+_BINARY_PREFIXES = ("KiB", "MiB", "GiB", "TiB", "PiB")
+_DECIMAL_PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+
+
+def _parse(text: str, units: dict[str, int], what: str, maximum: int) -> int:
+    match = _NUMBER.fullmatch(text.strip())
+    scale = units.get(match[2].lower()) if match else None
+    if match is None or scale is None:
+        shown = text if len(text) <= 40 else f"{text[:40]}..."
+        raise UsageError(
+            f"{shown!r} is not a number of {what}", hint=f"Write it like {_like(what)}."
+        )
+    value = Fraction(match[1]) * scale
+    if value.denominator != 1 or value > maximum:
+        raise UsageError(
+            f"{text!r} is not a usable number of {what}: it must be whole and at most {maximum}",
+            hint=f"Write it like {_like(what)}.",
+        )
+    return int(value)
+
+
+def _like(what: str) -> str:
+    return "4096, 32k or 1m (k = 1024)" if what == "tokens" else "65536, 512MiB or 80GiB"
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes from ``65536``, ``512MiB`` (powers of 1024), ``16GB`` (powers of 1000) or ``4G``.
+
+    Raises
+    ------
+    UsageError
+        When the text is no such number, or the result is fractional or above 2**60.
+    """
+    return _parse(text, _BYTE_UNITS, "bytes", MAX_BYTES)
+
+
+def parse_tokens(text: str) -> int:
+    """Tokens from ``4096``, ``32k`` or ``1m`` (k = 1024, as context lengths are named).
+
+    Raises
+    ------
+    UsageError
+        When the text is no such number, or the result is fractional or above 2**40.
+    """
+    return _parse(text, _TOKEN_UNITS, "tokens", MAX_TOKENS)
+
+
+def format_bytes(count: int) -> str:
+    """``436207616`` as ``416 MiB``: at least three significant digits, no trailing zeros."""
+    scaled = float(count)
+    if abs(count) < 1024:
+        return f"{count} B"
+    for prefix in _BINARY_PREFIXES:
+        scaled /= 1024
+        if abs(scaled) < 1023.5 or prefix == _BINARY_PREFIXES[-1]:
+            return f"{_trim(scaled)} {prefix}"
+    raise AssertionError("unreachable")
+
+
+def format_tokens(count: int) -> str:
+    """``131072`` as ``128k``; numbers that are no multiple of 1024 as they are."""
+    if count >= 1024 and count % 1024 == 0:
+        return f"{count // 1024:,}k"
+    return f"{count:,}"
+
+
+def format_rate(bytes_per_s: float) -> str:
+    """Bytes per second in GB/s (1e9), as bandwidth is quoted."""
+    return (
+        f"{bytes_per_s / 1e9:.3g} GB/s" if bytes_per_s < 1e12 else f"{bytes_per_s / 1e12:.3g} TB/s"
+    )
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds with the unit that keeps three digits readable."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= scale:
+            return f"{_trim(seconds / scale)} {unit}"
+    return f"{_trim(seconds / 1e-9)} ns"
+
+
+def format_count(value: float) -> str:
+    """``94123.4`` as ``94.1k``, for rates such as tokens per second."""
+    for prefix, scale in _DECIMAL_PREFIXES:
+        if value >= scale:
+            return f"{_trim(value / scale)}{prefix}"
+    return _trim(value)
+
+
+def format_ratio(ratio: float) -> str:
+    """A ratio as a percentage with three digits at most."""
+    return f"{_trim(100 * ratio)}%"
+
+
+def _trim(value: float) -> str:
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

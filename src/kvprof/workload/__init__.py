@@ -1,0 +1,1 @@
+"""The workload axis: when memory is asked for."""
