@@ -7,16 +7,12 @@ once. The Python figure is the time of a whole call, NumPy array included.
 """
 
 import argparse
-import datetime
-import json
-import platform
-import shutil
 import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
+
+from machine import add_output_option, machine, write
 
 from kvprof._core import BlockPool, time_block_operations
 
@@ -45,34 +41,9 @@ def quartiles(samples: list[float]) -> dict[str, Any]:
     return {"median": median, "q1": q1, "q3": q3, "samples": len(samples)}
 
 
-def cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def git_commit() -> str | None:
-    if shutil.which("git") is None:
-        return None
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return git.stdout.strip() or None
-
-
 def measure(repeats: int) -> dict[str, Any]:
     return {
-        "machine": {
-            "cpu": cpu_model(),
-            "python": platform.python_version(),
-            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "commit": git_commit(),
-        },
+        "machine": machine(),
         "num_blocks": NUM_BLOCKS,
         "cpp_ns_per_operation": {
             str(batch): quartiles([cpp_ns_per_operation(batch) for _ in range(repeats)])
@@ -98,15 +69,14 @@ def rows(result: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, help="also write the figures as JSON")
+    add_output_option(parser)
     parser.add_argument("--repeats", type=int, default=15, help="samples of each figure, 2 or more")
     arguments = parser.parse_args()
     if arguments.repeats < 2:
         parser.error(f"--repeats must be 2 or more: got {arguments.repeats}")
     result = measure(arguments.repeats)
     sys.stdout.write("\n".join([str(result["machine"]), *rows(result)]) + "\n")
-    if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    write(result, arguments.output)
 
 
 if __name__ == "__main__":

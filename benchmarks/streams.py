@@ -8,17 +8,14 @@ compared. A ceiling against itself tells the noise. Writes one JSON document.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
+from machine import add_output_option, machine, write
 from numpy.typing import NDArray
 
 from kvprof import _core
@@ -27,20 +24,20 @@ Pass = Callable[[], _core.StreamResult]
 KIB = 1024
 READ_PAGES = [1 * KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB]
 APPEND_ROWS = [128, 576, 1 * KIB, 4 * KIB, 16 * KIB]
-UPDATE_PAGES = [16 * KIB, 64 * KIB, 1024 * KIB]
+UPDATE_PAGES = [4 * KIB, 16 * KIB, 64 * KIB, 1024 * KIB]
 ROWS_PER_BLOCK = 16
 
 
-def page_plan(page_bytes: int, order: NDArray[np.uint32]) -> _core.PagePlan:
+def page_plan(page_bytes: int, order: NDArray[np.int64]) -> _core.PagePlan:
     """Whole pages of one row each, in the order given."""
-    runs = np.stack([order, np.zeros_like(order), np.ones_like(order)], axis=1)
+    runs = np.stack([order, np.zeros_like(order), np.ones_like(order)], axis=1).astype(np.uint32)
     return _core.PagePlan(
         base_bytes=0,
         layer_stride_bytes=0,
         block_stride_bytes=page_bytes,
         layers=1,
         segments=[(0, page_bytes)],
-        runs=runs.astype(np.uint32),
+        runs=runs,
     )
 
 
@@ -57,31 +54,36 @@ def slot_plan(row_bytes: int, order: NDArray[np.int64]) -> _core.SlotPlan:
     )
 
 
-def operations(
+@dataclass(frozen=True)
+class Stream:
+    """An operation over the pool, and the ceiling that it is compared with."""
+
+    op: str
+    run_bytes: int
+    order: str
+    ceiling: _core.Ceiling
+    run: Pass
+
+
+def streams(
     backend: _core.CpuBackend, memory: _core.Memory, rng: np.random.Generator
-) -> Iterator[tuple[dict[str, object], str, Pass]]:
-    """Yield (what it is, its ceiling, one pass of it)."""
-    yield (
-        {"op": "ceiling", "run_bytes": memory.nbytes, "order": "contiguous"},
-        "read",
-        fastest_ceiling(backend, memory, "read")[1],
-    )
+) -> Iterator[Stream]:
+    """Yield every stream of the comparison, each with its plan made."""
     for page_bytes in READ_PAGES:
         pages = np.arange(memory.nbytes // page_bytes)
         for order, ids in (("contiguous", pages), ("shuffled", rng.permutation(pages))):
-            plan = page_plan(page_bytes, ids)
-            about: dict[str, object] = {"op": "decode_read", "run_bytes": page_bytes}
-            yield about | {"order": order}, "read", lambda p=plan: backend.decode_read(memory, p)
+            read = partial(backend.decode_read, memory, page_plan(page_bytes, ids))
+            yield Stream("decode_read", page_bytes, order, "read", read)
     for row_bytes in APPEND_ROWS:
         blocks = memory.nbytes // (row_bytes * ROWS_PER_BLOCK)
         slots = slot_plan(row_bytes, rng.permutation(blocks * ROWS_PER_BLOCK))
         rows = rng.integers(1, 255, (64, row_bytes), dtype=np.uint8)
-        about = {"op": "append", "run_bytes": row_bytes, "order": "shuffled"}
-        yield about, "write", lambda p=slots, s=rows: backend.append(memory, p, s)
+        append = partial(backend.append, memory, slots, rows.data)
+        yield Stream("append", row_bytes, "shuffled", "write", append)
     for page_bytes in UPDATE_PAGES:
         plan = page_plan(page_bytes, rng.permutation(memory.nbytes // page_bytes))
-        about = {"op": "state_update", "run_bytes": page_bytes, "order": "shuffled"}
-        yield about, "rmw", lambda p=plan: backend.state_update(memory, p, 3)
+        update = partial(backend.state_update, memory, plan, 3)
+        yield Stream("state_update", page_bytes, "shuffled", "rmw", update)
 
 
 def bytes_per_s(result: _core.StreamResult) -> float:
@@ -100,41 +102,46 @@ def fastest_ceiling(
     return best, lambda: backend.ceiling(memory, kind, best, 0, memory.nbytes)
 
 
-def compare(operation: Pass, ceiling: Pass, samples: int) -> dict[str, object]:
+@dataclass(frozen=True)
+class Compared:
+    """Samples of a stream, each next to one of its ceiling."""
+
+    bytes_per_s: list[float]
+    ceiling_bytes_per_s: list[float]
+    ratio_q1: float
+    ratio_median: float
+    ratio_q3: float
+
+    def __str__(self) -> str:
+        speed = statistics.median(self.bytes_per_s) / 1e9
+        return (
+            f"{speed:6.1f} GB/s  ratio to ceiling "
+            f"{self.ratio_median:.3f} [{self.ratio_q1:.3f}, {self.ratio_q3:.3f}]"
+        )
+
+
+def compare(operation: Pass, ceiling: Pass, samples: int) -> Compared:
     """Interleave an operation with its ceiling."""
     pairs = [(bytes_per_s(operation()), bytes_per_s(ceiling())) for _ in range(samples)]
-    q1, median, q3 = statistics.quantiles([speed / top for speed, top in pairs], n=4)
-    return {
-        "bytes_per_s": statistics.median(speed for speed, _ in pairs),
-        "ceiling_bytes_per_s": statistics.median(top for _, top in pairs),
-        "ratio_to_ceiling": {"median": median, "q1": q1, "q3": q3, "samples": samples},
-    }
-
-
-def git_commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() if found.returncode == 0 else None
+    quartiles = statistics.quantiles([speed / top for speed, top in pairs], n=4)
+    return Compared([speed for speed, _ in pairs], [top for _, top in pairs], *quartiles)
 
 
 def environment(backend: _core.CpuBackend) -> dict[str, object]:
     facts = backend.facts
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "git_commit": git_commit(),
+        **machine(),
         "device": facts.name,
         "instruction_set": facts.instruction_set,
         "threads": facts.compute_units,
         "last_level_cache_bytes": facts.last_level_cache_bytes,
         "memory_bytes": facts.memory_bytes,
-        "kernel": platform.release(),
-        "load_average": os.getloadavg(),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--output", type=Path, help="JSON file; standard output without it")
+    add_output_option(parser)
     parser.add_argument("--memory", type=int, default=1 << 30, help="bytes of the pool (1 GiB)")
     parser.add_argument("--samples", type=int, default=15, help="pairs per operation (15)")
     parser.add_argument("--policy", choices=["huge_pages", "plain"], default="huge_pages")
@@ -143,29 +150,27 @@ def main() -> None:
     backend = _core.CpuBackend()
     memory = backend.allocate(arguments.memory, arguments.policy)
     fills = [memory.nbytes / backend.fill(memory, 0, memory.nbytes, seed) for seed in (1, 2)]
-    ceilings = {kind: fastest_ceiling(backend, memory, kind) for kind in ("read", "write", "rmw")}
-    streams = []
-    for about, kind, operation in operations(backend, memory, np.random.default_rng(0)):
-        variant, ceiling = ceilings[kind]
-        found = compare(operation, ceiling, arguments.samples)
-        streams.append(about | {"ceiling": kind, "ceiling_variant": variant} | found)
-        print(
-            f"{about['op']:13} {about['run_bytes']:>10} B {about['order']:10}",
-            f"{found['bytes_per_s'] / 1e9:6.1f} GB/s  ratio to {kind}",
-            "{median:.3f} [{q1:.3f}, {q3:.3f}]".format(**found["ratio_to_ceiling"]),
-            file=sys.stderr,
-        )
+    kinds: tuple[_core.Ceiling, ...] = ("read", "write", "rmw")
+    ceilings = {kind: fastest_ceiling(backend, memory, kind) for kind in kinds}
+    noise = {kind: compare(run, run, arguments.samples) for kind, (_, run) in ceilings.items()}
+    for kind, found in noise.items():
+        print(f"{kind:5} ceiling against itself {found}", file=sys.stderr)
+    results = []
+    for stream in streams(backend, memory, np.random.default_rng(0)):
+        found = compare(stream.run, ceilings[stream.ceiling][1], arguments.samples)
+        about = f"{stream.op:13} {stream.run_bytes:>8} B {stream.order:10}"
+        print(f"{about} {found}", file=sys.stderr)
+        named = {"op": stream.op, "run_bytes": stream.run_bytes, "order": stream.order}
+        results.append(named | {"ceiling": stream.ceiling} | asdict(found))
     document = {
         "environment": environment(backend),
         "pool": {"bytes": memory.nbytes, "policy": memory.policy},
         "fill_bytes_per_s": {"first_touch": fills[0], "again": fills[1]},
-        "streams": streams,
+        "ceiling_variants": {kind: variant for kind, (variant, _) in ceilings.items()},
+        "noise": {kind: asdict(found) for kind, found in noise.items()},
+        "streams": results,
     }
-    text = json.dumps(document, indent=1) + "\n"
-    if arguments.output:
-        arguments.output.write_text(text)
-    else:
-        sys.stdout.write(text)
+    write(document, arguments.output)
 
 
 if __name__ == "__main__":

@@ -46,5 +46,7 @@ endif()
 
 pybind11_add_module(_cuda MODULE csrc/bindings/cuda_module.cpp)
 target_link_libraries(_cuda PRIVATE kvprof_cuda)
+# Our copy of the CUDA runtime stays ours, beside that of another module of the process.
+target_link_options(_cuda PRIVATE -Wl,--exclude-libs,ALL)
 set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
 install(TARGETS _cuda LIBRARY DESTINATION .)

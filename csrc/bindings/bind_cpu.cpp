@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "bindings/arguments.hpp"
 #include "bindings/bind.hpp"
 #include "bindings/bind_device.hpp"
 #include "cpu/cpu_backend.hpp"
@@ -14,7 +15,6 @@ namespace kvprof {
 namespace {
 
 using Runs = py::array_t<std::uint32_t, py::array::c_style>;
-using Slots = py::array_t<std::int64_t, py::array::c_style>;
 using Segments = std::vector<std::pair<std::int64_t, std::int64_t>>;
 
 /// The Python object that owns a memory.
@@ -101,17 +101,18 @@ std::vector<Run> make_runs(const Runs& array) {
   return runs;
 }
 
-std::vector<std::int64_t> make_slots(const Slots& array) {
-  if (array.ndim() != 1) throw py::value_error("slots must have the shape [tokens]");
+std::vector<std::int64_t> make_slots(const py::object& slots) {
+  const auto array = integers<std::int64_t>("slots", slots);
   return {array.data(), array.data() + array.size()};
 }
 
 Ceiling ceiling_named(const std::string& name) {
-  if (name == "read") return Ceiling::read;
-  if (name == "write") return Ceiling::write;
-  if (name == "copy") return Ceiling::copy;
-  if (name == "rmw") return Ceiling::rmw;
-  throw py::value_error("ceiling is '" + name + "', it is one of: read, write, copy, rmw");
+  return named<Ceiling>("ceiling",
+                        {{"read", Ceiling::read},
+                         {"write", Ceiling::write},
+                         {"copy", Ceiling::copy},
+                         {"rmw", Ceiling::rmw}},
+                        name);
 }
 
 /// Calls an operation of the backend on the memory behind a Python object, without the GIL.
@@ -137,7 +138,7 @@ void bind_plans(py::module_& module) {
   py::class_<SlotPlan>(module, "SlotPlan", py::is_final())
       .def(py::init([](std::int64_t base, std::int64_t layer_stride, std::int64_t block_stride,
                        std::int64_t layers, const Segments& segments, std::int64_t rows_per_block,
-                       const Slots& slots) {
+                       const py::object& slots) {
              return SlotPlan(make_placement(base, layer_stride, block_stride, layers, segments),
                              rows_per_block, make_slots(slots));
            }),
@@ -166,7 +167,8 @@ void bind_operations(py::class_<CpuBackend>& backend) {
           "fill",
           [](CpuBackend& self, const MemoryObject& object, std::int64_t offset, std::int64_t nbytes,
              std::uint64_t seed) {
-            return without_gil(object, [&](Memory& m) { return self.fill(m, offset, nbytes, seed); });
+            return without_gil(object,
+                               [&](Memory& m) { return self.fill(m, offset, nbytes, seed); });
           },
           "memory"_a, "offset_bytes"_a, "nbytes"_a, "seed"_a)
       .def(
@@ -180,15 +182,17 @@ void bind_operations(py::class_<CpuBackend>& backend) {
           [](CpuBackend& self, const MemoryObject& object, const SlotPlan& plan,
              const py::object& source) {
             const SourceBytes rows(source);
-            return without_gil(
-                object, [&](Memory& m) { return self.append(m, plan, rows.data(), rows.nbytes()); });
+            return without_gil(object, [&](Memory& m) {
+              return self.append(m, plan, rows.data(), rows.nbytes());
+            });
           },
           "memory"_a, "plan"_a, "source"_a)
       .def(
           "state_update",
           [](CpuBackend& self, const MemoryObject& object, const PagePlan& plan,
              std::uint64_t addend) {
-            return without_gil(object, [&](Memory& m) { return self.state_update(m, plan, addend); });
+            return without_gil(object,
+                               [&](Memory& m) { return self.state_update(m, plan, addend); });
           },
           "memory"_a, "plan"_a, "addend"_a);
 }

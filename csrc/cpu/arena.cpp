@@ -25,8 +25,8 @@ void refuse_more_than_available(std::int64_t nbytes) {
   }
   const std::int64_t available = available_memory_bytes();
   if (nbytes > available) {
-    throw AllocationError("cannot allocate " + std::to_string(nbytes) + " bytes: " +
-                          std::to_string(available) + " bytes are available");
+    throw AllocationError("cannot allocate " + std::to_string(nbytes) +
+                          " bytes: " + std::to_string(available) + " bytes are available");
   }
 }
 
@@ -36,10 +36,11 @@ Arena::Arena(std::int64_t nbytes, const std::string& policy) : Memory(nbytes, po
   const int advice = advice_for(policy);
   refuse_more_than_available(nbytes);
   mapped_bytes_ = static_cast<std::size_t>(nbytes) + huge_page_bytes;
-  mapping_ = mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  mapping_ =
+      mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping_ == MAP_FAILED) {
-    throw AllocationError("cannot allocate " + std::to_string(nbytes) + " bytes: " +
-                          std::system_category().message(errno));
+    throw AllocationError("cannot allocate " + std::to_string(nbytes) +
+                          " bytes: " + std::system_category().message(errno));
   }
   const auto address = reinterpret_cast<std::uintptr_t>(mapping_);
   const std::size_t to_huge_page = (huge_page_bytes - address % huge_page_bytes) % huge_page_bytes;

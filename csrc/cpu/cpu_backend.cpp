@@ -11,19 +11,7 @@ namespace kvprof {
 namespace {
 
 /// Rows from here on are stored past the cache: a plain store first reads the line it overwrites.
-constexpr std::int64_t non_temporal_row_bytes = 100000000;
-
-void check_whole_words(const PagePlan& plan) {
-  for (const Segment& segment : plan.placement().segments) {
-    for (const Run& run : plan.runs()) {
-      if (run.rows * segment.row_bytes % 8 != 0) {
-        throw std::invalid_argument(std::to_string(run.rows) + " rows of " +
-                                    std::to_string(segment.row_bytes) +
-                                    " bytes are not whole 64-bit words, an update needs them");
-      }
-    }
-  }
-}
+constexpr std::int64_t non_temporal_row_bytes = 128;
 
 /// Writes the rows [share.begin, share.end) of a plan, counted through its layers.
 void append_rows(const SlotPlan& plan, Share share, std::byte* memory, const std::byte* source,
@@ -33,8 +21,8 @@ void append_rows(const SlotPlan& plan, Share share, std::byte* memory, const std
   const auto tokens = static_cast<std::int64_t>(plan.writes().size());
   for (std::int64_t item = share.begin; item < share.end; ++item) {
     const SlotWrite& write = plan.writes()[static_cast<std::size_t>(item % tokens)];
-    std::byte* page = memory + placement.base_bytes +
-                      item / tokens * placement.layer_stride_bytes + write.block_bytes;
+    std::byte* page = memory + placement.base_bytes + item / tokens * placement.layer_stride_bytes +
+                      write.block_bytes;
     const std::byte* from = source + write.token % source_rows * source_row_bytes;
     for (const Segment& segment : placement.segments) {
       const auto copy = segment.row_bytes >= non_temporal_row_bytes ? kernels.copy_non_temporal
@@ -49,8 +37,7 @@ void append_rows(const SlotPlan& plan, Share share, std::byte* memory, const std
 
 }  // namespace
 
-CpuBackend::CpuBackend(std::vector<int> cpus)
-    : kernels_(select_kernels()), team_(std::move(cpus)) {
+CpuBackend::CpuBackend(std::vector<int> cpus) : kernels_(select_kernels()), team_(std::move(cpus)) {
   facts_.name = cpu_name();
   facts_.backend = "cpu";
   facts_.instruction_set = kernels_.instruction_set;
@@ -96,7 +83,6 @@ StreamResult CpuBackend::decode_read(const Memory& memory, const PagePlan& plan)
 
 StreamResult CpuBackend::state_update(Memory& memory, const PagePlan& plan, std::uint64_t addend) {
   memory.check_extent(plan.extent_bytes());
-  check_whole_words(plan);
   if (plan.overlaps()) throw std::invalid_argument("the plan overlaps itself, an update may not");
   return stream(plan.nbytes(), 1, 2 * plan.nbytes(), [&](Share share) {
     PageSpans spans(plan, memory.data(), share);

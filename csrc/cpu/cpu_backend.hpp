@@ -43,8 +43,7 @@ class CpuBackend final : public Backend {
                       const ShareWork& work);
   StreamResult visit_ceiling(std::byte* base, Ceiling kind, std::size_t streams,
                              std::int64_t nbytes);
-  StreamResult store_ceiling(std::byte* base, Ceiling kind, bool non_temporal,
-                             std::int64_t nbytes);
+  StreamResult store_ceiling(std::byte* base, Ceiling kind, bool non_temporal, std::int64_t nbytes);
 
   const KernelTable& kernels_;
   ThreadTeam team_;

@@ -51,9 +51,8 @@ StreamResult CpuBackend::ceiling(Memory& memory, Ceiling kind, const std::string
 StreamResult CpuBackend::visit_ceiling(std::byte* base, Ceiling kind, std::size_t streams,
                                        std::int64_t nbytes) {
   if (kind == Ceiling::read) {
-    return stream(nbytes, page_grain, nbytes, [&](Share share) {
-      return over_streams(base, share, streams, kernels_.sum);
-    });
+    return stream(nbytes, page_grain, nbytes,
+                  [&](Share share) { return over_streams(base, share, streams, kernels_.sum); });
   }
   if (nbytes % 8 != 0) {
     throw std::invalid_argument(std::to_string(nbytes) +

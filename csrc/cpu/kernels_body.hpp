@@ -5,5 +5,5 @@
 #include "cpu/kernels_store.hpp"
 #include "cpu/kernels_visit.hpp"
 
-#define KVPROF_KERNEL_TABLE(instruction_set)                                                 \
+#define KVPROF_KERNEL_TABLE(instruction_set) \
   {instruction_set, sum, add, write<false>, write<true>, copy<false>, copy<true>, fence, fill}

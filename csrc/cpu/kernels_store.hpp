@@ -73,32 +73,34 @@ Words splitmix(Words state) {
   return state ^ (state >> 31);
 }
 
-/// Fills part of one word: bytes [begin, end) of the memory.
-inline void fill_within_word(std::byte* memory, std::size_t begin, std::size_t end,
-                             std::uint64_t seed) {
-  const std::uint64_t word = splitmix(seed + (begin / word_bytes + 1) * splitmix_step);
-  std::byte bytes[word_bytes];
-  std::memcpy(bytes, &word, word_bytes);
-  std::memcpy(memory + begin, bytes + begin % word_bytes, end - begin);
-}
-
-void fill(std::byte* memory, std::size_t begin, std::size_t end, std::uint64_t seed) {
-  const std::size_t up_to_word = smaller((word_bytes - begin % word_bytes) % word_bytes, end - begin);
-  if (up_to_word > 0) fill_within_word(memory, begin, begin + up_to_word, seed);
-  begin += up_to_word;
-  Vector state;
-  for (std::size_t lane = 0; lane < vector_words; ++lane) {
-    state[lane] = seed + (begin / word_bytes + lane + 1) * splitmix_step;
-  }
-  for (; begin + vector_bytes <= end; begin += vector_bytes) {
-    store(memory + begin, splitmix(state));
-    state += vector_words * splitmix_step;
-  }
+/// Fills bytes [begin, end) of the memory, word by word.
+inline void fill_words(std::byte* memory, std::size_t begin, std::size_t end, std::uint64_t seed) {
   while (begin < end) {
-    const std::size_t nbytes = smaller(word_bytes, end - begin);
-    fill_within_word(memory, begin, begin + nbytes, seed);
+    const std::uint64_t word = splitmix(seed + (begin / word_bytes + 1) * splitmix_step);
+    std::byte bytes[word_bytes];
+    std::memcpy(bytes, &word, word_bytes);
+    const std::size_t within = begin % word_bytes;
+    const std::size_t nbytes = smaller(word_bytes - within, end - begin);
+    std::memcpy(memory + begin, bytes + within, nbytes);
     begin += nbytes;
   }
+}
+
+/// The memory itself must be aligned to a vector.
+void fill(std::byte* memory, std::size_t begin, std::size_t end, std::uint64_t seed) {
+  const std::size_t aligned = smaller(end, begin + bytes_to_alignment(memory + begin));
+  fill_words(memory, begin, aligned, seed);
+  Vector state;
+  for (std::size_t lane = 0; lane < vector_words; ++lane) {
+    state[lane] = seed + (aligned / word_bytes + lane + 1) * splitmix_step;
+  }
+  std::size_t at = aligned;
+  for (; at + vector_bytes <= end; at += vector_bytes) {
+    store_non_temporal(memory + at, splitmix(state));
+    state += vector_words * splitmix_step;
+  }
+  fill_words(memory, at, end, seed);
+  fence();
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ struct Add {
     std::memcpy(&value, at, nbytes);
     value += addend;
     std::memcpy(at, &value, nbytes);
-    return value;
+    // The last bytes of a run are a word of their own: what does not fit in them is lost.
+    return nbytes == word_bytes ? value : value & ((std::uint64_t{1} << (8 * nbytes)) - 1);
   }
 };
 
@@ -56,7 +57,7 @@ void visit_span(std::byte* at, std::size_t nbytes, Visit visit, Sum& sum) {
     for (std::size_t i = 0; i < unroll; ++i) sums[i] += visit.vector(at + i * vector_bytes);
     at += unroll * vector_bytes;
   }
-  for (const Vector& lanes : sums) sum.lanes += lanes;
+  for (std::size_t i = 0; i < unroll; ++i) sum.lanes += sums[i];
   for (; nbytes >= vector_bytes; at += vector_bytes, nbytes -= vector_bytes) {
     sum.lanes += visit.vector(at);
   }
@@ -96,7 +97,7 @@ void visit_group(const Span* spans, Visit visit, Sum& sum) {
       }
     }
   }
-  for (const Vector& lanes : sums) sum.lanes += lanes;
+  for (std::size_t i = 0; i < line_vectors; ++i) sum.lanes += sums[i];
   for (std::size_t s = 0; s < streams; ++s) {
     if (spans[s].nbytes == done) continue;
     if constexpr (prefetch) __builtin_prefetch(spans[streams + s].data + done);

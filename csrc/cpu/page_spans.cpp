@@ -10,7 +10,8 @@ constexpr std::int64_t cut_bytes = 64;
 /// Where a piece of `nbytes` is cut when a share ends `offset` bytes into it.
 std::int64_t cut(std::int64_t offset, std::int64_t nbytes) {
   if (offset <= 0) return 0;
-  return offset >= nbytes ? nbytes : std::min(nbytes, (offset + cut_bytes - 1) / cut_bytes * cut_bytes);
+  return offset >= nbytes ? nbytes
+                          : std::min(nbytes, (offset + cut_bytes - 1) / cut_bytes * cut_bytes);
 }
 
 }  // namespace

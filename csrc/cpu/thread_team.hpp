@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -48,7 +49,7 @@ class ThreadTeam {
   std::mutex callers_;
 
   std::mutex mutex_;
-  std::condition_variable job_posted_;
+  std::unique_ptr<std::condition_variable> job_posted_;
   std::condition_variable job_done_;
   const std::function<void(std::size_t)>* work_ = nullptr;
   std::size_t job_ = 0;

@@ -83,9 +83,9 @@ DeviceFacts cuda_device_facts(int index) {
   DeviceFacts facts;
   facts.name = properties.name;
   facts.backend = "cuda";
-  facts.instruction_set =
-      "sm_" + std::to_string(attribute(cudaDevAttrComputeCapabilityMajor, index)) +
-      std::to_string(attribute(cudaDevAttrComputeCapabilityMinor, index));
+  facts.instruction_set = "sm_" +
+                          std::to_string(attribute(cudaDevAttrComputeCapabilityMajor, index)) +
+                          std::to_string(attribute(cudaDevAttrComputeCapabilityMinor, index));
   facts.compute_units = attribute(cudaDevAttrMultiProcessorCount, index);
   facts.memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem);
   facts.last_level_cache_bytes = attribute(cudaDevAttrL2CacheSize, index);

@@ -117,8 +117,8 @@ PagePlan::PagePlan(Placement placement, std::vector<Run> runs)
     rows_before_.push_back(rows_before_.back() + run.rows);
     if (run.rows == 0) continue;
     const Wide block_bytes = Wide{run.block} * placement_.block_stride_bytes;
-    end = std::max(end, end_of_rows(placement_, last_layer, block_bytes,
-                                    Wide{run.first_row} + run.rows));
+    end = std::max(
+        end, end_of_rows(placement_, last_layer, block_bytes, Wide{run.first_row} + run.rows));
   }
   extent_bytes_ = narrow(end, "the extent");
   const Wide layer_bytes = Wide{rows_before_.back()} * placement_.row_bytes();

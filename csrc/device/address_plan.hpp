@@ -82,7 +82,8 @@ class SlotPlan {
  public:
   /// Throws std::invalid_argument for a bad placement, a slot below -1, pages that overlap one
   /// another, or an extent or size of 2**63 and more.
-  SlotPlan(Placement placement, std::int64_t rows_per_block, const std::vector<std::int64_t>& slots);
+  SlotPlan(Placement placement, std::int64_t rows_per_block,
+           const std::vector<std::int64_t>& slots);
 
   const Placement& placement() const noexcept { return placement_; }
 

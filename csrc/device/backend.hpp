@@ -114,10 +114,9 @@ class Backend {
   virtual StreamResult append(Memory& memory, const SlotPlan& plan, const std::byte* source,
                               std::int64_t source_bytes) = 0;
 
-  /// Adds `addend` to every 64-bit word under the plan, in place. Throws std::invalid_argument
-  /// when a run is not a multiple of 8 bytes or when the plan overlaps itself.
-  virtual StreamResult state_update(Memory& memory, const PagePlan& plan,
-                                    std::uint64_t addend) = 0;
+  /// Adds `addend` to every 64-bit word under the plan, in place; the last bytes of a run, fewer
+  /// than eight, are a shorter word. Throws std::invalid_argument when the plan overlaps itself.
+  virtual StreamResult state_update(Memory& memory, const PagePlan& plan, std::uint64_t addend) = 0;
 
   /// Ways to run a ceiling on this device. The ceiling is that of the fastest.
   virtual std::vector<std::string> ceiling_variants(Ceiling kind) const = 0;

@@ -1,13 +1,29 @@
 """Grouped-query attention: groups of query heads share a key and value head (2305.13245)."""
 
+from typing import Any
+
 from kvprof.config import ModelConfig
 from kvprof.hookspecs import hookimpl
 from kvprof.layout import CacheLayout
 from kvprof.reader import read_layout
 
-DEFAULTS = dict.fromkeys(
-    ("qwen2", "qwen2_moe", "qwen3", "qwen3_moe"), {"use_sliding_window": False}
-)
+DEFAULTS: dict[str, dict[str, Any]] = {
+    **{
+        model_type: {
+            "use_sliding_window": False,
+            "sliding_window": 4096,
+            "max_window_layers": 28,
+        }
+        for model_type in ("qwen2", "qwen2_moe", "qwen3", "qwen3_moe")
+    },
+    "gemma": {"head_dim": 256},
+    "glm": {"num_key_value_heads": 2, "head_dim": 128},
+    "internlm3": {"num_key_value_heads": 2, "head_dim": 128},
+    "minimax_m2": {"num_key_value_heads": 8, "head_dim": 128},
+    "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
+    "mixtral": {"num_key_value_heads": 8},
+    "smollm3": {"num_key_value_heads": 4},
+}
 """What the config classes fill in when a published config leaves it out."""
 
 
@@ -63,7 +79,7 @@ class GroupedQueryAttention:
     )
 
     def layout(self, config: ModelConfig) -> CacheLayout:
-        """Every layer keeps ``k`` and ``v`` of the KV heads, in a window where the config has one."""
+        """Every layer keeps ``k`` and ``v`` of the KV heads, in a window where there is one."""
         return read_layout(config.with_defaults(DEFAULTS.get(config.model_type or "", {})))
 
 

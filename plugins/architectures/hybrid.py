@@ -1,19 +1,27 @@
 """Hybrids: attention in some layers, recurrent state in the others (Jamba, 2403.19887)."""
 
+from typing import Any
+
 from kvprof.config import ModelConfig
 from kvprof.hookspecs import hookimpl
 from kvprof.layout import CacheLayout
 from kvprof.reader import read_layout
 
-DEFAULTS = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "jamba": {
         "attn_layer_period": 8,
         "attn_layer_offset": 4,
         "mamba_d_state": 16,
         "mamba_d_conv": 4,
         "mamba_expand": 2,
+        "num_key_value_heads": 8,
     },
-    "qwen3_next": {"full_attention_interval": 4, "linear_conv_kernel_dim": 4},
+    "qwen3_next": {
+        "full_attention_interval": 4,
+        "linear_conv_kernel_dim": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 256,
+    },
     "qwen3_5_text": {"full_attention_interval": 4, "linear_conv_kernel_dim": 4},
     "qwen3_5_moe_text": {"full_attention_interval": 4, "linear_conv_kernel_dim": 4},
     "nemotron_h": {"conv_kernel": 4, "n_groups": 8},

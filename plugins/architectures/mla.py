@@ -27,6 +27,7 @@ class LatentAttention:
 
     def layout(self, config: ModelConfig) -> CacheLayout:
         """Every layer keeps ``latent`` and ``k_rope``, and ``index_k`` where it has an indexer."""
+        config.integer("kv_lora_rank")  # without it they would be read as having no latent
         if config.model_type == "longcat_flash":
             # Each of its layers holds two attention sublayers, each with a cache of its own.
             sublayers = 2 * config.integer("num_layers")

@@ -1,11 +1,16 @@
 """Multi-query attention: all query heads share one key and value head (1911.02150)."""
 
+from typing import Any
+
 from kvprof.config import ModelConfig
 from kvprof.hookspecs import hookimpl
 from kvprof.layout import CacheLayout
 from kvprof.reader import read_layout
 
-DEFAULTS = {"gpt_bigcode": {"multi_query": True}, "falcon": {"multi_query": True}}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "gpt_bigcode": {"multi_query": True},
+    "falcon": {"multi_query": True},
+}
 """What the config classes fill in when a published config leaves it out."""
 
 

@@ -1,18 +1,39 @@
 """Interleaved sliding windows: most layers keep only the last tokens (Gemma 2 and 3, gpt-oss)."""
 
+from typing import Any
+
 from kvprof.config import ModelConfig
 from kvprof.hookspecs import hookimpl
 from kvprof.layout import CacheLayout
 from kvprof.reader import read_layout
 
-DEFAULTS = {
-    "gemma2": {"sliding_window_pattern": 2, "sliding_window": 4096},
-    "gemma3_text": {"sliding_window_pattern": 6, "sliding_window": 4096, "head_dim": 256},
-    "gemma3": {"sliding_window_pattern": 6, "sliding_window": 4096, "head_dim": 256},
+_GEMMA_3 = {
+    "sliding_window_pattern": 6,
+    "sliding_window": 4096,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "gemma2": {
+        "sliding_window_pattern": 2,
+        "sliding_window": 4096,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+    },
+    # Gemma 3 4B is published with nothing but its sizes.
+    "gemma3_text": _GEMMA_3,
+    "gemma3": _GEMMA_3,
     "gemma3n_text": {"num_kv_shared_layers": 15, "head_dim": 256},
     "cohere2": {"sliding_window_pattern": 4, "sliding_window": 4096},
     "olmo3": {"sliding_window_pattern": 4, "sliding_window": 4096},
-    "gpt_oss": {"head_dim": 64, "sliding_window": 128, "sliding_window_pattern": 2},
+    "gpt_oss": {
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+        "sliding_window": 128,
+        "sliding_window_pattern": 2,
+    },
+    "llama4_text": {"num_key_value_heads": 8, "head_dim": 128},
 }
 """What the config classes fill in when a published config leaves it out."""
 

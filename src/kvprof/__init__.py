@@ -1,10 +1,12 @@
 """kvprof: profile the inference memory of language models.
 
-The public API, imported on first use::
+What the public API offers is imported on first use::
 
-    from kvprof import ModelConfig, read_config, size_model
+    from kvprof import Request, catalogue_model, engine, size_model
 
-    for result in size_model(model, engine, tokens=[4096, 131072]): ...
+    model = catalogue_model("deepseek-v3")
+    result = size_model(model, engine("paged"), Request(tokens=4096, sequences=8))
+    print(result.bytes.per_token, result.waste["tail"])
 """
 
 from __future__ import annotations
@@ -19,9 +21,18 @@ _PUBLIC = {
     "CacheLayout": "kvprof.layout",
     "Field": "kvprof.layout",
     "KvprofError": "kvprof.errors",
+    "Model": "kvprof.model",
     "ModelConfig": "kvprof.config",
-    "read_config": "kvprof.config",
+    "Request": "kvprof.size",
+    "catalogue_model": "kvprof.model",
+    "config_model": "kvprof.model",
+    "engine": "kvprof.registry",
     "hookimpl": "kvprof.hookspecs",
+    "lay_out": "kvprof.model",
+    "open_device": "kvprof.device",
+    "read_config": "kvprof.config",
+    "reference_model": "kvprof.model",
+    "size_model": "kvprof.size",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
@@ -31,3 +42,7 @@ def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

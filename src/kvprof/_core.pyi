@@ -1,10 +1,11 @@
 """The compiled core: block allocation, address plans and the CPU backend."""
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 class OutOfBlocks(MemoryError):  # noqa: N818 (what happened, as MemoryError is)
     """A pool cannot supply the blocks asked for; nothing was allocated.
@@ -195,6 +196,11 @@ class PagePlan:
         ``(offset_bytes, row_bytes)`` of each segment of a page.
     runs
         ``[n, 3]``: block id, first row, rows; streamed in this order in every layer.
+
+    Raises
+    ------
+    ValueError
+        For a negative number, no layer, no segment, an empty row, or 2**63 bytes and more.
     """
 
     def __init__(
@@ -209,7 +215,7 @@ class PagePlan:
     ) -> None: ...
     @property
     def nbytes(self) -> int:
-        """Bytes under the plan, each counted once."""
+        """Bytes under the plan, not doubled for an update; a run named twice counts twice."""
     @property
     def extent_bytes(self) -> int:
         """One past the last byte under the plan."""
@@ -221,7 +227,13 @@ class SlotPlan:
     Parameters
     ----------
     slots
-        ``[tokens]``: slot = block id * rows_per_block + row; -1 is padding and is skipped.
+        ``[tokens]``: slot = block id * rows_per_block + row; -1 is padding and is skipped. A slot
+        named more than once is written once, by its last token.
+
+    Raises
+    ------
+    ValueError
+        As ``PagePlan``; also for a slot below -1, and when pages overlap one another.
     """
 
     def __init__(
@@ -257,7 +269,8 @@ class StreamResult:
     """One timed pass: ``nbytes`` moved (read plus written) in ``seconds``.
 
     ``checksum`` is the sum, modulo 2**64, of the little-endian 64-bit words of every run read (of
-    the new values, for an update); a run's last bytes are extended with zeros to a word.
+    the new values, for an update); a run's last bytes are extended with zeros to a word. It is 0
+    for what only writes or copies.
     """
 
     seconds: float
@@ -266,7 +279,10 @@ class StreamResult:
 
 @final
 class Memory:
-    """Memory of a device. Exports its bytes through the buffer protocol, without a copy."""
+    """Memory of a device. Exports its bytes through the buffer protocol, without a copy.
+
+    After ``release`` every use raises ValueError, a new view BufferError.
+    """
 
     @property
     def nbytes(self) -> int: ...
@@ -274,7 +290,7 @@ class Memory:
     def policy(self) -> str:
         """How it was allocated: ``huge_pages`` (asked of the system) or ``plain``."""
     def release(self) -> None:
-        """Give the memory back now.
+        """Give the memory back now, or when the operation that another thread runs on it is done.
 
         Raises
         ------
@@ -288,6 +304,11 @@ Ceiling = Literal["read", "write", "copy", "rmw"]
 @final
 class CpuBackend:
     """The CPU as a device: pinned threads and the stream operations.
+
+    The kernels are the widest that this CPU runs; the environment variable
+    ``KVPROF_INSTRUCTION_SET`` (``baseline``, ``avx2``, ``avx512``) names others. An operation that
+    would leave its memory raises IndexError and touches nothing. Calls from several Python threads
+    are served in turn; a forked child must make a backend of its own.
 
     Parameters
     ----------
@@ -316,18 +337,32 @@ class CpuBackend:
     def append(self, memory: Memory, plan: SlotPlan, source: Buffer) -> StreamResult:
         """Write row ``t`` of every layer from row ``t % source_rows`` of ``source``.
 
-        ``source`` is ``[source_rows, sum of the segments' row_bytes]``, C-contiguous.
+        ``source`` is ``[source_rows, sum of the segments' row_bytes]``, C-contiguous, and does not
+        overlap ``memory``. ``StreamResult.nbytes`` counts the bytes written only: a source is meant
+        to be small and stay in cache.
         """
     def state_update(self, memory: Memory, plan: PagePlan, addend: int) -> StreamResult:
-        """Add ``addend`` to every 64-bit word under the plan, in place (whole words of a run only:
-        each run must be a multiple of 8 bytes)."""
-    def ceiling_variants(self, kind: Ceiling) -> list[str]: ...
+        """Add ``addend`` to every little-endian 64-bit word under the plan, in place.
+
+        The last bytes of a run, fewer than eight, are a shorter word.
+
+        Raises
+        ------
+        ValueError
+            When the plan overlaps itself.
+        """
+    def ceiling_variants(self, kind: Ceiling) -> list[str]:
+        """Return the ways to run a ceiling; the fastest is the ceiling.
+
+        ``one_stream`` or ``eight_streams`` a thread for read and rmw; stores past the cache
+        (``non_temporal``) or ``plain`` for write and copy.
+        """
     def ceiling(
         self, memory: Memory, kind: Ceiling, variant: str, offset_bytes: int, nbytes: int
     ) -> StreamResult:
         """One contiguous pass over ``nbytes`` from ``offset_bytes``, split evenly over the threads.
 
         ``read`` sums it, ``write`` overwrites it with a nonzero pattern, ``copy`` copies its first
-        half to its second, ``rmw`` adds to every word in place. ``StreamResult.nbytes`` counts bytes
-        read plus bytes written.
+        half to its second, ``rmw`` adds to every word in place. ``StreamResult.nbytes`` counts
+        bytes read plus bytes written.
         """

@@ -24,9 +24,10 @@ class Dtypes(Struct, frozen=True):
 def choose_dtypes(
     cache: str, state: str, *, config_dtype: str | None, config_state_dtype: str | None
 ) -> Dtypes:
-    """Resolve ``auto``: the config's dtype (bfloat16 when it names none), and for states the
-    config's own field, else the cache dtype.
+    """Resolve ``auto``, and what activations are kept in.
 
+    For caches ``auto`` is the config's dtype, bfloat16 when it names none; for states the config's
+    own field, else the cache dtype.
     Activations (`MODEL`) follow a cache dtype of 16 bits or more, since that is the dtype the model
     then runs in; a quantised cache leaves them in the config's dtype.
 

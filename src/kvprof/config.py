@@ -50,7 +50,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "num_query_groups",
         "attn_config.kv_n_heads",
     ),
-    "head_dim": ("head_dim", "attention_head_dim", "kv_channels", "d_kv"),
+    "head_dim": ("head_dim", "attention_head_dim", "kv_channels", "d_kv", "dim_head"),
     "window": ("sliding_window", "sliding_window_size", "attention_window_size"),
     "d_state": ("mamba_d_state", "ssm_state_size", "state_size"),
     "d_conv": ("mamba_d_conv", "conv_kernel", "linear_conv_kernel_dim", "conv_kernel_size"),
@@ -192,7 +192,7 @@ class ModelConfig(Struct, frozen=True):
 
     @property
     def kv_heads(self) -> int:
-        """KV heads: given, 1 for ``multi_query``, else one per query head; they must divide them."""
+        """KV heads: given, 1 for ``multi_query``, else one per query head; they must divide."""
         heads = self.heads
         if self.flag("multi_query", default=False) and not self.flag(
             "new_decoder_architecture", default=False
@@ -275,7 +275,11 @@ def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
     model_type = next((s["model_type"] for s in reversed(sections) if s.get("model_type")), None)
     if model_type is not None and not isinstance(model_type, str):
         raise ConfigError(f"{source}: model_type is {_shown(model_type)}; it must be text")
-    config = ModelConfig(name, source, model_type, sections[-1])
+    fields = sections[-1]
+    if any(section.get("is_encoder_decoder") is True for section in sections):
+        # Said of the whole; its decoder then keeps cross attention that its section may not name.
+        fields = {**fields, "is_encoder_decoder": True}
+    config = ModelConfig(name, source, model_type, fields)
     dtypes = (
         ModelConfig(name, source, model_type, section).text(field)
         for section in reversed(sections)
@@ -307,10 +311,12 @@ def _parse_json(raw: bytes, source: str) -> Any:
         ) from None
     except RecursionError:
         raise ConfigError(f"{source}: nested too deeply to be a config") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise ConfigError(
             f"{source}: not valid JSON: {error}", hint="Is the file complete?"
         ) from None
+    except ValueError:  # Python reads integers of at most 4,300 digits
+        raise ConfigError(f"{source}: holds a number of thousands of digits") from None
 
 
 def _spelled(names: tuple[str, ...]) -> tuple[str, ...]:

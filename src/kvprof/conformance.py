@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvprof.config import MAX_LAYERS
+from kvprof.config import MAX_DIMENSION, MAX_LAYERS
 from kvprof.dtypes import ELEMENT_BITS
 from kvprof.layout import (
     CACHE,
@@ -25,12 +25,23 @@ from kvprof.layout import (
 )
 
 CODECS = ("plain", "mla_latent", "mla_rope")
+_A_SIZE = f"a whole number from 1 to {MAX_DIMENSION}"
 
 
 def layout_problems(layout: object) -> list[str]:
     """Every reason why this is no usable layout; empty when it is one."""
     if not isinstance(layout, CacheLayout):
         return [f"the layout is {type(layout).__name__}, not a CacheLayout"]
+    try:
+        return _problems(layout)
+    except (AttributeError, TypeError, ValueError) as error:  # structs do not check their parts
+        return [
+            f"the layout is not made of tuples of Layer, Cache, Field and Access: "
+            f"{type(error).__name__}: {error}"
+        ]
+
+
+def _problems(layout: CacheLayout) -> list[str]:
     problems = list(_order_problems(layout))
     checked: dict[Cache, list[str]] = {}
     for layer, cache in layout.caches():
@@ -65,7 +76,7 @@ def _cache_problems(cache: Cache) -> Iterator[str]:
     for field in cache.fields:
         for name, size in field.dims:
             if not _positive(size):
-                yield f"{field.name}: dimension {name} is {size!r}; it must be a whole number >= 1"
+                yield f"{field.name}: dimension {name} is {size!r}; it must be {_A_SIZE}"
         if not field.dims:
             yield f"{field.name}: has no dimensions"
         if field.dtype not in (CACHE, STATE, MODEL) and field.dtype not in ELEMENT_BITS:
@@ -75,11 +86,11 @@ def _cache_problems(cache: Cache) -> Iterator[str]:
     if not isinstance(cache.keep, All | Last | Chunk | Tail | Once):
         yield f"keep is {cache.keep!r}; it must be All, Last, Chunk, Tail or Once"
     elif isinstance(cache.keep, Last | Chunk | Tail) and not _positive(cache.keep.n):
-        yield f"keep is {cache.keep}; its size must be a whole number >= 1"
+        yield f"keep is {cache.keep}; its size must be {_A_SIZE}"
     if isinstance(cache.keep, Once) != (cache.clock is Clock.SEQUENCE):
         yield "a cache kept Once, and no other, runs on the SEQUENCE clock"
     if not _positive(cache.entry_tokens):
-        yield f"entry_tokens is {cache.entry_tokens!r}; it must be a whole number >= 1"
+        yield f"entry_tokens is {cache.entry_tokens!r}; it must be {_A_SIZE}"
 
 
 def _access_problems(layout: CacheLayout) -> Iterator[str]:
@@ -112,7 +123,7 @@ def _mode_problems(index: int, access: Access, cache: Cache) -> Iterator[str]:
     if not isinstance(access.span, All | Last | TopK | Whole):
         yield f"{where}: span is {access.span!r}; it must be All, Last, TopK or Whole"
     elif isinstance(access.span, Last | TopK) and not _positive(access.span.n):
-        yield f"{where}: span is {access.span}; its size must be a whole number >= 1"
+        yield f"{where}: span is {access.span}; its size must be {_A_SIZE}"
     if isinstance(cache.keep, Once) and access.mode is Mode.APPEND:
         yield f"{where}: a state is updated (RMW), not appended to"
     if not isinstance(cache.keep, Once) and access.mode is Mode.RMW:
@@ -120,4 +131,4 @@ def _mode_problems(index: int, access: Access, cache: Cache) -> Iterator[str]:
 
 
 def _positive(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_DIMENSION

@@ -71,9 +71,8 @@ def _optional() -> Iterator[DoctorRow]:
 
 
 def _plugins() -> DoctorRow:
-    loaded = registry()
-    offers = [*loaded.architectures.values(), *loaded.engines.values()]
-    names = sorted({str(offer.origin) for offer in offers if not offer.origin.builtin})
-    built_in = len(offers) - sum(not offer.origin.builtin for offer in offers)
+    origins = registry().origins()
+    names = sorted(str(origin) for origin in origins if not origin.builtin)
+    built_in = len(origins) - len(names)
     others = ", ".join(names) if names else "no others"
     return DoctorRow("plugins", "ok", f"{built_in} built in; {others}")

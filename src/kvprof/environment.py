@@ -37,6 +37,4 @@ def cpu_model() -> str:
 
 def third_party_plugins() -> list[str]:
     """The plugins that are not kvprof's own."""
-    loaded = registry()
-    offers = [*loaded.architectures.values(), *loaded.engines.values()]
-    return sorted({str(offer.origin) for offer in offers if not offer.origin.builtin})
+    return sorted(str(origin) for origin in registry().origins() if not origin.builtin)

@@ -47,6 +47,10 @@ class DeviceError(KvprofError):
     exit_code = 3
 
 
+class PluginWarning(UserWarning):
+    """A plugin is broken and was skipped, or two offer the same."""
+
+
 class PluginError(KvprofError):
     """A plugin is broken, or describes a layout that cannot be."""
 

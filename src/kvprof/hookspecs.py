@@ -85,7 +85,7 @@ def kvprof_architectures() -> Iterable[Architecture]:
         class HalfHeads:
             name = "half-heads"
             summary = "every layer keeps half of its heads"
-            reference = "gpt2-xl"
+            reference = "half-heads-1b"
             model_types = frozenset({"half_heads"})
 
             def layout(self, config):
@@ -95,6 +95,8 @@ def kvprof_architectures() -> Iterable[Architecture]:
         @hookimpl
         def kvprof_architectures():
             return [HalfHeads()]
+
+    Its reference must be a model of its own type: `kvprof_models` adds one.
     """
     return ()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) ")
 
 
 def available_memory() -> int:
@@ -23,8 +25,26 @@ def available_memory() -> int:
     return min(limits)
 
 
+def huge_page_bytes(address: int) -> int | None:
+    """Bytes of the mapping at ``address`` that the system really backs with huge pages.
+
+    None where it does not say (no ``/proc/self/smaps``).
+    """
+    try:
+        lines = Path("/proc/self/smaps").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    inside = False
+    for line in lines:
+        if match := _MAPPING.match(line):
+            inside = int(match[1], 16) <= address < int(match[2], 16)
+        elif inside and line.startswith("AnonHugePages:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
 def _control_groups() -> list[Path]:
-    """This process's group of the unified hierarchy and all above it."""
+    """The process's own group of the unified hierarchy, and all above it."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -27,6 +27,8 @@ KIND_WORDS = {
 """
 
 UNREAD_FIELDS = (
+    "attention_types",
+    "attn_layers",
     "block_configs",
     "cla_share_factor",
     "compress_ratios",
@@ -121,7 +123,7 @@ def _linear_lists(config: ModelConfig) -> Kinds | None:
 
 
 def _index_lists(config: ModelConfig) -> Kinds | None:
-    """Bamba's ``attn_layer_indices`` beside Mamba, LFM2's ``full_attn_idxs`` beside convolutions."""
+    """Bamba lists attention layers among Mamba's, LFM2 among convolutions."""
     for name, other in (("attn_layer_indices", "mamba"), ("full_attn_idxs", "conv")):
         if config.has(name):
             full = _numbers(config, name, config.value(name), minimum=0)

@@ -20,6 +20,7 @@ from kvprof.layout import (
     Whole,
 )
 
+_ALL = All()
 _ATTENTION_KEYS = {All: "attention", Last: "sliding_attention", Chunk: "chunked_attention"}
 
 
@@ -28,7 +29,7 @@ def attention_cache(
     head_dim: int,
     *,
     v_head_dim: int | None = None,
-    keep: Keep = All(),
+    keep: Keep = _ALL,
     k_is_v: bool = False,
 ) -> Cache:
     """Keys and values: ``k [kv_heads, head_dim]`` and ``v [kv_heads, v_head_dim]`` per token.
@@ -65,15 +66,20 @@ def convolution_field(d_conv: int, channels: int) -> Field:
 
 
 def mamba1_cache(inner: int, d_state: int, d_conv: int) -> Cache:
-    """Mamba-1 (2312.00752; vLLM mamba_utils.py): ``conv_state [d_conv - 1, inner]`` and
-    ``ssm_state [inner, d_state]``."""
+    """Mamba-1 (2312.00752; vLLM mamba_utils.py).
+
+    ``conv_state [d_conv - 1, inner]`` and ``ssm_state [inner, d_state]``.
+    """
     ssm = Field("ssm_state", (("channels", inner), ("d_state", d_state)), STATE)
     return state_cache("mamba1", convolution_field(d_conv, inner), ssm)
 
 
 def mamba2_cache(heads: int, head_dim: int, d_state: int, groups: int, d_conv: int) -> Cache:
-    """Mamba-2 (2405.21060; vLLM mamba_utils.py): ``ssm_state [heads, head_dim, d_state]`` and a
-    convolution over ``heads * head_dim + 2 * groups * d_state`` channels."""
+    """Mamba-2 (2405.21060; vLLM mamba_utils.py).
+
+    ``ssm_state [heads, head_dim, d_state]`` and a convolution over
+    ``heads * head_dim + 2 * groups * d_state`` channels.
+    """
     ssm = Field(
         "ssm_state", (("heads", heads), ("head_dim", head_dim), ("d_state", d_state)), STATE
     )
@@ -84,8 +90,11 @@ def mamba2_cache(heads: int, head_dim: int, d_state: int, groups: int, d_conv: i
 def delta_net_cache(
     key: str, *, key_heads: int, value_heads: int, key_dim: int, value_dim: int, d_conv: int
 ) -> Cache:
-    """A (gated) delta net (2412.06464; vLLM mamba_utils.py): ``recurrent_state [value_heads,
-    value_dim, key_dim]`` and a convolution over queries, keys and values."""
+    """A (gated) delta net (2412.06464; vLLM mamba_utils.py).
+
+    ``recurrent_state [value_heads, value_dim, key_dim]`` and a convolution over queries, keys and
+    values.
+    """
     recurrent = Field(
         "recurrent_state",
         (("heads", value_heads), ("value_dim", value_dim), ("key_dim", key_dim)),
@@ -102,7 +111,7 @@ def gated_linear_recurrence_cache(width: int, d_conv: int) -> Cache:
 
 
 def mlstm_cache(heads: int, key_dim: int, value_dim: int) -> Cache:
-    """mLSTM (xLSTM, 2405.04517): a matrix memory, its normaliser and its stabiliser per head."""
+    """MLSTM (xLSTM, 2405.04517): a matrix memory, its normaliser and its stabiliser per head."""
     head = ("heads", heads)
     return state_cache(
         "mlstm",
@@ -123,7 +132,7 @@ def indexer_cache(head_dim: int) -> Cache:
 
 
 def layer(index: int, *caches: Cache) -> Layer:
-    """A layer that owns ``caches`` and, each step, appends to and reads each (or updates a state)."""
+    """A layer that owns ``caches`` and, each step, reads and extends or updates them."""
     does: list[Access] = []
     for cache in caches:
         if isinstance(cache.keep, Once):

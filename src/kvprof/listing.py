@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from kvprof.accounting import cache_groups, fixed_bytes, growing_per_token, per_token
+import contextlib
+
+from kvprof.accounting import (
+    cache_groups,
+    fixed_bytes,
+    growing_per_token,
+    per_token,
+    window_bytes,
+)
 from kvprof.binding import Dtypes, bind
 from kvprof.catalogue import CatalogueModel
 from kvprof.device import device_rows
@@ -19,10 +27,10 @@ def architecture_rows() -> list[ArchitectureRow]:
     rows = []
     for name, offered in registry().architectures.items():
         what = offered.what
-        try:
-            kib, _, mib = _sizes(reference_model(name))
-        except KvprofError:
-            kib = mib = None  # `kvprof check` says why
+        kib: float | None = None
+        mib: float | None = None
+        with contextlib.suppress(KvprofError):  # `kvprof check` says why it has no sizes
+            kib, _, _, mib = _sizes(reference_model(name))
         rows.append(
             ArchitectureRow(name, what.summary, what.reference, kib, mib, str(offered.origin))
         )
@@ -49,12 +57,13 @@ def listed_devices() -> list[DeviceRow]:
 
 
 def _row(model: CatalogueModel) -> CatalogueRow:
-    architecture = kib = growing = mib = None
+    architecture: str | None = None
+    sizes: tuple[float | None, ...] = (None, None, None, None)
     note = model.note
     try:
         laid_out = lay_out(model.model_config())
         architecture = laid_out.architecture
-        kib, growing, mib = _sizes(laid_out)
+        sizes = _sizes(laid_out)
     except KvprofError as error:
         note = f"not read: {error}"
     return CatalogueRow(
@@ -64,9 +73,10 @@ def _row(model: CatalogueModel) -> CatalogueRow:
         date=model.date,
         attention=model.attention,
         architecture=architecture,
-        kib_per_token=kib,
-        growing_kib_per_token=growing,
-        fixed_mib_per_sequence=mib,
+        kib_per_token=sizes[0],
+        growing_kib_per_token=sizes[1],
+        window_mib_per_sequence=sizes[2],
+        fixed_mib_per_sequence=sizes[3],
         published_kib_per_token=model.published_kib_per_token,
         source=model.source,
         confidence=model.confidence,
@@ -74,11 +84,12 @@ def _row(model: CatalogueModel) -> CatalogueRow:
     )
 
 
-def _sizes(model: Model) -> tuple[float, float, float]:
-    """KiB per token, KiB per token that grow, MiB of state per sequence, in bfloat16."""
+def _sizes(model: Model) -> tuple[float, float, float, float]:
+    """KiB per token and those that grow, MiB of windows and of state per sequence, in bfloat16."""
     groups = cache_groups(bind(model.layout, _BFLOAT16))
     return (
         float(per_token(groups) / 1024),
         float(growing_per_token(groups) / 1024),
+        window_bytes(groups) / 2**20,
         fixed_bytes(groups) / 2**20,
     )

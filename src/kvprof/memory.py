@@ -22,6 +22,11 @@ def cache_memory(
     UsageError
         When both are given, or the weights leave nothing.
     """
+    if weights_bytes is not None and memory is not None:
+        raise UsageError(
+            "--weights is taken off --device-memory; --memory is what the cache alone may use",
+            hint="Give --device-memory with --weights, or --memory without.",
+        )
     if memory is not None and device_memory is not None:
         raise UsageError(
             "--memory and --device-memory are two ways to say one thing; give one of them"
@@ -64,12 +69,14 @@ def weights_bytes(given: str | None, model: Model) -> int | None:
 
 
 def _indexed_bytes(source: str) -> int | None:
+    if source.startswith("catalogue:"):
+        return None
     index = Path(source).parent / "model.safetensors.index.json"
     try:
-        size = json.loads(index.read_text(encoding="utf-8"))["metadata"]["total_size"]
-    except (OSError, ValueError, KeyError, TypeError):
+        size = int(json.loads(index.read_text(encoding="utf-8"))["metadata"]["total_size"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return int(size) if isinstance(size, int | float) and size > 0 else None
+    return size if size > 0 else None
 
 
 def _catalogue_bytes(model: Model) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from kvprof.errors import UsageError
@@ -30,15 +31,11 @@ class Destination:
 
     def __init__(self, path: Path | None, *, force: bool) -> None:
         self._path = None if path in (None, STDOUT) else path
-        if self._path is None or self._is_stream(self._path):
-            return
-        if self._path.is_dir():
-            raise UsageError(f"-o {self._path} is a folder", hint="Give a file in it.")
-        if self._path.exists() and not force:
-            raise UsageError(
-                f"-o {self._path} exists and is not overwritten", hint="Say --force to replace it."
-            )
-        self._write_temporary(self._path, "").unlink()
+        if self._path is not None:
+            with _explained(f"-o {self._path}"):
+                self._check(self._path, force=force)
+        elif sys.stdout is None:
+            raise UsageError("stdout is closed", hint="Give -o FILE.")
 
     @property
     def is_stdout(self) -> bool:
@@ -46,14 +43,35 @@ class Destination:
 
     def write(self, text: str) -> None:
         """Write all of the text, or nothing: to a temporary name first, then renamed."""
-        if self._path is None:
+        with _explained("stdout" if self._path is None else f"-o {self._path}"):
+            if self._path is None:
+                self._write_stdout(text)
+                return
+            if self._is_stream(self._path):
+                self._path.write_text(text, encoding="utf-8")
+                return
+            self._write_temporary(self._path, text).replace(self._path)
+        print(f"Wrote {self._path}", file=sys.stderr)
+
+    @staticmethod
+    def _write_stdout(text: str) -> None:
+        try:
             sys.stdout.write(text)
             sys.stdout.flush()
-        elif self._is_stream(self._path):
-            self._path.write_text(text, encoding="utf-8")
-        else:
-            self._write_temporary(self._path, text).replace(self._path)
-            print(f"Wrote {self._path}", file=sys.stderr)
+        except BrokenPipeError:
+            # Its reader went away: nobody is left to be told, and nothing to be flushed at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def _check(self, path: Path, *, force: bool) -> None:
+        if self._is_stream(path):
+            return
+        if path.is_dir():
+            raise UsageError(f"-o {path} is a folder", hint="Give a file in it.")
+        if path.exists() and not force:
+            raise UsageError(
+                f"-o {path} exists and is not overwritten", hint="Say --force to replace it."
+            )
+        self._write_temporary(path, "").unlink()
 
     @staticmethod
     def _is_stream(path: Path) -> bool:
@@ -66,13 +84,20 @@ class Destination:
         try:
             with temporary.open("x", encoding="utf-8") as file:
                 file.write(text)
-        except BaseException as error:
+        except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            if isinstance(error, OSError):
-                raise UsageError(
-                    f"cannot write -o {path}: {error.strerror}",
-                    hint="Its folder must exist, be writable and have room.",
-                ) from None
             raise
         return temporary
+
+
+@contextlib.contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Say which destination the system refused, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {where}: {error.strerror}",
+            hint="Its folder must exist, be writable and have room.",
+        ) from None

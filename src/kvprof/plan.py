@@ -114,7 +114,7 @@ class PlanGroup(Struct, frozen=True):
         return range(rows.start // self.rows_per_block, (rows.stop - 1) // self.rows_per_block + 1)
 
     def slack_rows(self, tokens: int, encoder_tokens: int = 0) -> tuple[int, int]:
-        """Rows of those blocks before the first row kept (out of the window), and after the last."""
+        """Rows of those blocks before the first row kept (out of the window) and after the last."""
         rows, blocks = self.rows(tokens, encoder_tokens), self.blocks(tokens, encoder_tokens)
         if not rows:
             return 0, 0
@@ -162,8 +162,8 @@ class AllocationPlan(Struct, frozen=True):
         return wastes
 
     @property
-    def max_concurrency(self) -> float | None:
-        """Sequences of ``max_model_len`` tokens that the pools hold; None while they have no size."""
+    def concurrency(self) -> Fraction | None:
+        """Sequences of ``max_model_len`` tokens that the pools hold; None without memory."""
         if self.limits.memory_bytes is None:
             return None
         needs = (
@@ -171,7 +171,19 @@ class AllocationPlan(Struct, frozen=True):
             for group in self.groups
         )
         shares = [Fraction(group.num_blocks or 0, need) for group, need in needs if need]
-        return float(min(shares)) if shares else None
+        return min(shares, default=None)
+
+    @property
+    def max_concurrency(self) -> float | None:
+        """The concurrency as the nearest decimal."""
+        return None if self.concurrency is None else float(self.concurrency)
+
+    @property
+    def capacity_tokens(self) -> int | None:
+        """Whole tokens that the pools hold in sequences of ``max_model_len``; exact."""
+        if self.concurrency is None:
+            return None
+        return int(self.concurrency * self.limits.max_model_len)
 
 
 def paged_plan(layout: CacheLayout, limits: Limits, block_size: int) -> AllocationPlan:

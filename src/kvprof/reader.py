@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kvprof.config import ModelConfig
+from kvprof.config import MAX_DIMENSION, ModelConfig
 from kvprof.layer_kinds import layer_kinds
 from kvprof.layers import (
     attention_cache,
@@ -25,7 +25,8 @@ from kvprof.layers import (
 )
 from kvprof.layout import Cache, CacheLayout, Chunk, Keep, Last, Layer
 
-ATTENTION_KINDS = frozenset({"full", "sliding", "chunked", "parallel"})
+ONE_CACHE_KINDS = frozenset({"full", "sliding", "chunked"})
+ATTENTION_KINDS = ONE_CACHE_KINDS | {"parallel"}
 _DEFAULT_TOPK = 2048
 
 
@@ -39,13 +40,21 @@ def read_layout(config: ModelConfig) -> CacheLayout:
     """
     kinds = layer_kinds(config)
     caches = {kind: _KIND_CACHES[kind](config) for kind in dict.fromkeys(kinds)}
+    for cache in (cache for own in caches.values() for cache in own):
+        _refuse_overflow(config, cache)
     indexed = _indexed_layers(config, len(kinds))
     shared_from = len(kinds) - config.integer("num_kv_shared_layers", default=0, minimum=0)
     owners: dict[str, int] = {}
     layers: list[Layer] = []
     for index, kind in enumerate(kinds):
         own = caches[kind]
-        if own and index >= shared_from:
+        sharing = bool(own) and index >= shared_from
+        if (sharing or index in indexed) and kind not in ONE_CACHE_KINDS:
+            config.refuse(
+                f"layer {index} is a {kind} layer, where kvprof reads no "
+                f"{'num_kv_shared_layers' if sharing else 'sparse attention'}"
+            )
+        if sharing:
             if kind not in owners:
                 config.refuse(f"layer {index} shares a {kind} cache that no layer before it owns")
             layers.append(reading_layer(index, owners[kind], own[0]))
@@ -54,6 +63,16 @@ def read_layout(config: ModelConfig) -> CacheLayout:
         layers.append(indexed[index](index, own) if index in indexed else layer(index, *own))
     attends = not ATTENTION_KINDS.isdisjoint(kinds)
     return CacheLayout(tuple(layers), config.heads if attends else None)
+
+
+def _refuse_overflow(config: ModelConfig, cache: Cache) -> None:
+    """Dimensions made of several numbers (a convolution's channels) are bounded as single ones."""
+    for field in cache.fields:
+        for name, size in field.dims:
+            if size > MAX_DIMENSION:
+                config.refuse(
+                    f"{name} of {field.name} comes to {size}; at most {MAX_DIMENSION} are read"
+                )
 
 
 _LayerBuilder = Callable[[int, tuple[Cache, ...]], Layer]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Collection, Iterator
-from difflib import get_close_matches
-from functools import lru_cache
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 import pluggy
-from msgspec import Struct
+from msgspec import Struct, convert, to_builtins
 
-from kvprof import hookspecs
+from kvprof import __version__, hookspecs
 from kvprof.catalogue import CatalogueModel, read_catalogue
 from kvprof.config import ModelConfig
-from kvprof.errors import ConfigError, PluginError, UsageError
+from kvprof.errors import ConfigError, PluginError, PluginWarning, UsageError
 from kvprof.hookspecs import PROJECT, Architecture, Engine
-
-log = logging.getLogger("kvprof")
 
 STRICT_VARIABLE = "KVPROF_STRICT_PLUGINS"
 
@@ -55,6 +52,12 @@ class Registry(Struct, frozen=True):
     engines: dict[str, Offered[Engine]]
     models: dict[str, CatalogueModel]
 
+    def origins(self) -> set[Origin]:
+        """The plugins that offer an architecture or an engine."""
+        return {o.origin for o in self.architectures.values()} | {
+            o.origin for o in self.engines.values()
+        }
+
     def architecture(self, name: str) -> Offered[Architecture]:
         """The architecture of that name. Raises UsageError when there is none."""
         return _find(self.architectures, name, "architecture", "kvprof list architectures")
@@ -79,11 +82,12 @@ class Registry(Struct, frozen=True):
     def unclaimed(self, config: ModelConfig, why: str) -> ConfigError:
         """The error for a config that nobody claims and whose fields do not say enough."""
         known = sorted({t for o in self.architectures.values() for t in o.what.model_types})
-        nearest = get_close_matches(config.model_type or "", known, n=3)
+        model_type = (config.model_type or "")[:60]
+        nearest = _nearest(model_type, known)
         meant = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
-        claimed = f"model_type {config.model_type!r} is claimed by no plugin, and"
+        claimed = f"model_type {model_type!r} is claimed by no plugin, and"
         return ConfigError(
-            f"{claimed if config.model_type else 'no model_type is given, and'} {why}",
+            f"{claimed if model_type else 'no model_type is given, and'} {why}",
             hint=f"Known model types: {', '.join(known)}.{meant}\n"
             f"Or take a family's reference model with --arch {'|'.join(self.architectures)}.",
         )
@@ -92,11 +96,22 @@ class Registry(Struct, frozen=True):
 def _find(offers: dict[str, Offer], name: str, what: str, listing: str) -> Offer:
     if name in offers:
         return offers[name]
-    nearest = get_close_matches(name, offers, n=3)
+    nearest = _nearest(name[:60], offers)
     meant = f"Did you mean {' or '.join(nearest)}? " if nearest else ""
     raise UsageError(
         f"no {what} is named {name[:60]!r}", hint=f"{meant}`{listing}` shows them all."
     )
+
+
+def _nearest(name: str, known: Iterable[str]) -> list[str]:
+    from difflib import get_close_matches  # noqa: PLC0415 - needed only where something is wrong
+
+    return get_close_matches(name, list(known), n=3)
+
+
+def engine(name: str) -> Engine:
+    """The engine of that name. Raises UsageError when there is none."""
+    return registry().engine(name).what
 
 
 @lru_cache(maxsize=1)
@@ -113,12 +128,12 @@ def registry() -> Registry:
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
-    origins: dict[object, Origin] = {}
+    origins: dict[str, Origin] = {}
     for entry_point in sorted(set(entry_points(group=PROJECT)), key=lambda e: (e.name, e.value)):
         origin = _origin(entry_point)
-        with_origin = _guarded(origin, lambda e=entry_point: _register(manager, e))
-        if with_origin is not None:
-            origins[with_origin] = origin
+        name = _guarded(origin, partial(_register, manager, entry_point))
+        if name is not None:
+            origins[name] = origin
     architectures = _collect(manager, origins, "kvprof_architectures", Architecture)
     engines = _collect(manager, origins, "kvprof_engines", Engine)
     models = {name: model for model in read_catalogue() for name in (model.name, *model.aliases)}
@@ -132,21 +147,26 @@ def registry() -> Registry:
 
 
 def _origin(entry_point: EntryPoint) -> Origin:
+    if entry_point.module.startswith("kvprof.plugins."):
+        # Parsing a distribution's metadata takes as long as all else that loading them does.
+        return Origin(entry_point.name, PROJECT, __version__)
     distribution = entry_point.dist
     if distribution is None:
         return Origin(entry_point.name, "unknown distribution", "unknown version")
     return Origin(entry_point.name, distribution.name, distribution.version)
 
 
-def _register(manager: pluggy.PluginManager, entry_point: EntryPoint) -> object:
-    plugin = entry_point.load()
-    manager.register(plugin, name=f"{entry_point.name}:{entry_point.value}")
+def _register(manager: pluggy.PluginManager, entry_point: EntryPoint) -> str:
+    plugin, name = entry_point.load(), f"{entry_point.name}:{entry_point.value}"
+    manager.register(plugin, name=name)
     try:
         manager.check_pending()
-    except pluggy.PluginValidationError:
+        if not manager.get_hookcallers(plugin):
+            raise TypeError("it implements no hook of kvprof; is @hookimpl missing?")
+    except (pluggy.PluginValidationError, TypeError):
         manager.unregister(plugin)
         raise
-    return plugin
+    return name
 
 
 def _guarded(origin: Origin, load: Callable[[], Any]) -> Any:
@@ -161,45 +181,59 @@ def _guarded(origin: Origin, load: Callable[[], Any]) -> Any:
                 f"the plugin {origin} is broken: {reason}",
                 hint=f"Mend or uninstall it; without {STRICT_VARIABLE} it is skipped.",
             ) from error
-        log.warning("%s", message)
+        warnings.warn(message, PluginWarning, stacklevel=2)
         return None
 
 
 def _offers(
-    manager: pluggy.PluginManager, origins: dict[object, Origin], hook: str, kind: type[Offer]
-) -> Iterator[Offered[Offer]]:
+    manager: pluggy.PluginManager, origins: dict[str, Origin], hook: str, kind: type
+) -> Iterator[Offered[Any]]:
     """What each plugin returns from a hook, asked one by one so that one cannot spoil the rest."""
     for implementation in getattr(manager.hook, hook).get_hookimpls():
-        origin = origins[implementation.plugin]
-        for what in _guarded(origin, lambda i=implementation: list(i.function())) or ():
-            if _guarded(origin, lambda w=what: _check_offer(w, hook, kind)):
+        origin = origins[implementation.plugin_name]
+        for what in _guarded(origin, partial(_returned, implementation.function)) or ():
+            if _guarded(origin, partial(_check_offer, what, hook, kind)):
                 yield Offered(what, origin)
+
+
+def _returned(hook: Callable[[], Iterable[Any]]) -> list[Any]:
+    return list(hook())
 
 
 def _check_offer(what: object, hook: str, kind: type) -> bool:
     name = getattr(what, "name", None)
     if not isinstance(what, kind) or not isinstance(name, str) or not name:
         raise TypeError(f"{hook} returned {what!r}, which is no {kind.__name__}")
-    if kind is Architecture and (
-        isinstance(what.model_types, str) or not isinstance(what.model_types, Collection)  # type: ignore[attr-defined]
-    ):
-        raise TypeError(f"{name}.model_types must be a collection of model types")
+    if isinstance(what, CatalogueModel):
+        convert(to_builtins(what), CatalogueModel)  # structs do not check what they are made of
+    if isinstance(what, Architecture | Engine) and not isinstance(what.summary, str):
+        raise TypeError(f"{name}.summary must be one line of text")
+    if isinstance(what, Architecture):
+        _check_claims(what)
     return True
 
 
+def _check_claims(what: Architecture) -> None:
+    if not isinstance(what.reference, str):
+        raise TypeError(f"{what.name}.reference must be the name of a catalogue model")
+    types = what.model_types
+    listed = isinstance(types, Collection) and not isinstance(types, str)
+    if not listed or not all(isinstance(model_type, str) for model_type in types):
+        raise TypeError(f"{what.name}.model_types must be a collection of model types")
+
+
 def _collect(
-    manager: pluggy.PluginManager, origins: dict[object, Origin], hook: str, kind: type[Offer]
-) -> dict[str, Offered[Offer]]:
-    """Offers by name: a third party's replaces a built-in's, the first of two third parties stays."""
-    found: dict[str, Offered[Offer]] = {}
+    manager: pluggy.PluginManager, origins: dict[str, Origin], hook: str, kind: type
+) -> dict[str, Offered[Any]]:
+    """Offers by name: a third party's replaces a built-in's; of two others the first stays."""
+    found: dict[str, Offered[Any]] = {}
     offers = sorted(_offers(manager, origins, hook, kind), key=lambda o: not o.origin.builtin)
     for offered in offers:
-        name: str = offered.what.name  # type: ignore[attr-defined]
+        name = offered.what.name
         there = found.get(name)
         if there is not None and not there.origin.builtin:
-            log.warning(
-                "%s also offers %r; the one of %s is used", offered.origin, name, there.origin
-            )
+            message = f"{offered.origin} also offers {name!r}; that of {there.origin} is used"
+            warnings.warn(message, PluginWarning, stacklevel=2)
             continue
         found[name] = offered
     return found

@@ -120,7 +120,9 @@ class AllocationResult(Struct, frozen=True):
     """What allocating the pool, and one block of it, took."""
 
     policy: str
+    huge_page_bytes: int | None
     pool_bytes: int
+    flush_bytes: int
     blocks: int
     seconds: float
     touch_seconds: float
@@ -206,6 +208,7 @@ class CatalogueRow(Struct, frozen=True):
     architecture: str | None
     kib_per_token: float | None
     growing_kib_per_token: float | None
+    window_mib_per_sequence: float | None
     fixed_mib_per_sequence: float | None
     published_kib_per_token: float | None
     source: str
@@ -273,22 +276,21 @@ RESULT_KINDS: dict[str, type[Struct]] = {
 
 
 class Document(Struct, frozen=True):
-    """The envelope of every document."""
+    """Results of one kind, and the command that asked for them."""
 
     kind: str
     results: tuple[Struct, ...]
     argv: tuple[str, ...]
-    environment: dict[str, Any]
 
 
-def document_json(document: Document) -> str:
-    """A document as JSON text, newline at the end."""
+def document_json(document: Document, environment: dict[str, Any]) -> str:
+    """A document in its envelope as JSON text, newline at the end."""
     envelope = {
         "schema_version": SCHEMA_VERSION,
         "kind": document.kind,
         "kvprof_version": __version__,
         "argv": list(document.argv),
-        "environment": document.environment,
+        "environment": environment,
         "results": [msgspec.to_builtins(result) for result in document.results],
     }
     return json.dumps(envelope, indent=2, allow_nan=False) + "\n"
@@ -303,7 +305,9 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"kvprof document, schema version {SCHEMA_VERSION}",
-        "oneOf": [_envelope_schema(kind, schema) for kind, schema in zip(kinds, schemas)],
+        "oneOf": [
+            _envelope_schema(kind, schema) for kind, schema in zip(kinds, schemas, strict=True)
+        ],
         "$defs": components,
     }
 

@@ -165,7 +165,6 @@ def _cache_facts(group: CacheGroup, request: Request) -> CacheFacts:
 def plan_facts(plan: AllocationPlan) -> PlanFacts:
     """What a result says of its plan, per sequence of ``max_model_len`` tokens."""
     longest = (plan.limits.max_model_len, plan.limits.encoder_tokens)
-    concurrency = plan.max_concurrency
     return PlanFacts(
         groups=tuple(
             PlanGroupFacts(
@@ -182,6 +181,6 @@ def plan_facts(plan: AllocationPlan) -> PlanFacts:
         num_blocks=plan.num_blocks,
         blocks_per_sequence=plan.blocks_per_sequence(*longest),
         bytes_per_sequence=plan.reserved_bytes(*longest),
-        max_concurrency=concurrency,
-        capacity_tokens=None if concurrency is None else int(concurrency * longest[0]),
+        max_concurrency=plan.max_concurrency,
+        capacity_tokens=plan.capacity_tokens,
     )

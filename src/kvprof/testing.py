@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from kvprof.binding import Dtypes, bind
@@ -64,19 +64,23 @@ def conformance(
         if row is None:
             return [*problems, "its reference is in no catalogue"], None
         config = row.config
-        if config.get("model_type") not in architecture.model_types:
+        if not problems and config.get("model_type") not in architecture.model_types:
             problems.append(
                 f"it does not claim the model type {config.get('model_type')!r} of its reference"
             )
-    checked = _model_config(config)
+    fields = copy.deepcopy(config)
     try:
-        layout = architecture.layout(checked)
+        layout = architecture.layout(_model_config(fields))
+        again = architecture.layout(_model_config(copy.deepcopy(config)))
     except Exception as error:
         return [*problems, f"layout() raised {type(error).__name__}: {error}"], None
     problems += layout_problems(layout)
     if problems:
         return problems, None
-    problems += _purity_problems(architecture, config, layout)
+    if fields != config:
+        problems.append("layout() changes the config")
+    if again != layout:
+        problems.append("layout() gives two layouts for one config")
     problems += _refusal_problems(architecture)
     problems += _counting_problems(layout)
     problems += _binding_problems(layout)
@@ -114,18 +118,9 @@ def _attribute_problems(architecture: Architecture) -> Iterator[str]:
         if not isinstance(value, str) or not value.strip() or "\n" in value:
             yield f"{attribute} is {value!r}; it must be one line of text"
     types = getattr(architecture, "model_types", None)
-    if isinstance(types, str) or not all(isinstance(t, str) for t in types or (None,)):
+    listed = isinstance(types, Collection) and not isinstance(types, str)
+    if not listed or not types or not all(isinstance(t, str) for t in types):
         yield f"model_types is {types!r}; it must be a collection of model types"
-
-
-def _purity_problems(
-    architecture: Architecture, config: dict[str, Any], layout: CacheLayout
-) -> Iterator[str]:
-    fields = copy.deepcopy(config)
-    if architecture.layout(_model_config(fields)) != layout:
-        yield "layout() gives two layouts for one config"
-    if fields != config:
-        yield "layout() changes the config"
 
 
 def _refusal_problems(architecture: Architecture) -> Iterator[str]:

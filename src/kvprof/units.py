@@ -63,11 +63,11 @@ def parse_tokens(text: str) -> int:
     return _parse(text, _TOKEN_UNITS, "tokens", MAX_TOKENS)
 
 
-def format_bytes(count: int) -> str:
+def format_bytes(count: float) -> str:
     """``436207616`` as ``416 MiB``: at least three significant digits, no trailing zeros."""
     scaled = float(count)
     if abs(count) < 1024:
-        return f"{count} B"
+        return f"{_trim(scaled)} B"
     for prefix in _BINARY_PREFIXES:
         scaled /= 1024
         if abs(scaled) < 1023.5 or prefix == _BINARY_PREFIXES[-1]:
@@ -80,6 +80,11 @@ def format_tokens(count: int) -> str:
     if count >= 1024 and count % 1024 == 0:
         return f"{count // 1024:,}k"
     return f"{count:,}"
+
+
+def format_plural(count: int, noun: str) -> str:
+    """``1 sequence``, ``2 sequences``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def format_rate(bytes_per_s: float) -> str:

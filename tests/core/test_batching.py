@@ -258,7 +258,7 @@ def test_a_run_lets_other_threads_work_and_stops_at_a_signal() -> None:
         while not ended.is_set():
             try:
                 allocator.tokens(sequence)
-            except RuntimeError as error:  # noqa: PERF203
+            except RuntimeError as error:
                 refusals.append(str(error))
                 signal.pthread_kill(main_thread, signal.SIGUSR1)
                 return

@@ -1,7 +1,5 @@
 """The backends that the contract suite runs over; a new one is added here."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from kvprof import _core
@@ -14,7 +12,7 @@ CPU_BACKENDS = [
 
 
 @pytest.fixture(scope="module", params=CPU_BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Iterator[_core.CpuBackend]:
+def backend(request: pytest.FixtureRequest) -> _core.CpuBackend:
     instruction_set, threads = request.param
     allowed = _core.CpuBackend().cpus
     if len(allowed) < threads:
@@ -26,7 +24,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[_core.CpuBackend]:
         except ValueError as error:
             pytest.skip(str(error))
     assert backend.facts.instruction_set == instruction_set
-    yield backend
+    return backend
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Memory of the backends: policies, the buffer protocol, release; and how a backend is made."""
 
 import gc
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -103,8 +105,8 @@ def test_callers_in_several_threads_are_served_in_turn(backend: _core.CpuBackend
     sums: list[int] = []
 
     def read() -> None:
-        for _ in range(20):
-            sums.append(backend.ceiling(memory, "read", variant, 0, memory.nbytes).checksum)
+        passes = (backend.ceiling(memory, "read", variant, 0, memory.nbytes) for _ in range(20))
+        sums.extend(result.checksum for result in passes)
 
     threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
@@ -113,3 +115,25 @@ def test_callers_in_several_threads_are_served_in_turn(backend: _core.CpuBackend
         thread.join()
     assert set(sums) == {expected}
     assert len(sums) == 60
+
+
+FORK = """
+import os
+from kvprof import _core
+backend = _core.CpuBackend()
+memory = backend.allocate(4096)
+child = os.fork()
+if child == 0:
+    try:
+        backend.fill(memory, 0, 4096, 1)
+    except RuntimeError:
+        del backend
+        _core.CpuBackend().fill(memory, 0, 4096, 1)
+        os._exit(0)
+    os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_a_forked_child_is_told_to_make_its_own_backend() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=60)

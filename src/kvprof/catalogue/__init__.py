@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -54,5 +54,5 @@ class CatalogueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 @lru_cache(maxsize=1)
 def read_catalogue() -> tuple[CatalogueModel, ...]:
     """The built-in models, in the order of the field's history."""
-    data = files(__name__).joinpath("models.json").read_bytes()
+    data = Path(__file__).with_name("models.json").read_bytes()
     return msgspec.json.decode(data, type=tuple[CatalogueModel, ...])

@@ -14,12 +14,12 @@ from kvprof.errors import GateError
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @output_options
 @click.pass_obj
-def command(session: Any, names: tuple[str, ...], **options: Any) -> None:
+def command(session: Any, /, names: tuple[str, ...], **options: Any) -> None:
     """Check that architectures conform; exit 1, with the reasons, when one does not.
 
     \b
     kvprof check mla
-    """
+    """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415

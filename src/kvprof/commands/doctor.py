@@ -12,7 +12,7 @@ from kvprof.commands.options import output_options
 @click.command("doctor")
 @output_options
 @click.pass_obj
-def command(session: Any, **options: Any) -> None:
+def command(session: Any, /, **options: Any) -> None:
     """Say what this installation and this machine can do, and what is missing."""
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.doctor import doctor_rows  # noqa: PLC0415

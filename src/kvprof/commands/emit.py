@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kvprof.environment import environment
 from kvprof.output import Destination
 from kvprof.reports import render
 from kvprof.result import Document
@@ -25,6 +24,6 @@ def emit(
     session: Session,
 ) -> None:
     """Write the results as one document."""
-    document = Document(kind, tuple(results), session.argv, environment())
+    document = Document(kind, tuple(results), session.argv)
     terminal = destination.is_stdout and sys.stdout.isatty()
     destination.write(render(document, format_, terminal=terminal))

@@ -22,13 +22,13 @@ KINDS = ("architectures", "engines", "devices", "models")
 )
 @output_options
 @click.pass_obj
-def command(session: Any, kind: str, sort: str, **options: Any) -> None:
+def command(session: Any, /, kind: str, sort: str, **options: Any) -> None:
     """List architectures, engines, devices or models.
 
     \b
     kvprof list models --sort kib
     kvprof list architectures --format json
-    """
+    """  # noqa: D301 - \b is for click
     from kvprof import listing  # noqa: PLC0415
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,7 +22,7 @@ Value = TypeVar("Value")
 FORMATS = ("table", "json", "csv", "markdown")
 
 
-class ListOf(click.ParamType, Generic[Value]):
+class ListOf(click.ParamType, Generic[Value]):  # type: ignore[type-arg, unused-ignore]
     """One or several comma-separated values; an option that takes it may also be repeated."""
 
     def __init__(self, parse: Callable[[str], Value], name: str) -> None:
@@ -36,7 +37,7 @@ class ListOf(click.ParamType, Generic[Value]):
         return tuple(_parsed(self._parse, part, param) for part in str(value).split(","))
 
 
-class One(click.ParamType, Generic[Value]):
+class One(click.ParamType, Generic[Value]):  # type: ignore[type-arg, unused-ignore]
     """One value."""
 
     def __init__(self, parse: Callable[[str], Value], name: str) -> None:
@@ -87,6 +88,13 @@ def parse_cpus(text: str) -> tuple[int, ...]:
             raise UsageError(f"{text[:40]!r} is no list of CPUs", hint="Write it like 0-3,8.")
         cpus += range(int(first), min(int(last or first), 4095) + 1)
     return tuple(dict.fromkeys(cpus))
+
+
+def parse_weights(text: str) -> str:
+    """Bytes or ``auto``; kept as text, since what auto means depends on the model."""
+    if text != "auto":
+        parse_bytes(text)
+    return text
 
 
 TOKENS = ListOf(parse_tokens, "tokens")
@@ -145,8 +153,49 @@ def model_options(command: Command) -> Command:
     )
 
 
+def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Command], Command]:
+    """``--engine``, ``--tokens``, ``--encoder-tokens``, ``--sequences``, ``--block-size``.
+
+    The arguments say what a verb takes when the option is absent.
+    """
+    return lambda command: _stack(
+        command,
+        click.option(
+            "--engine",
+            type=NAMES,
+            multiple=True,
+            help=f"Engines to place it  [default: {engine}]",
+        ),
+        click.option(
+            "--tokens",
+            type=TOKENS,
+            multiple=True,
+            help=f"Tokens held by each sequence, e.g. 4096,128k  [default: {tokens}]",
+        ),
+        click.option(
+            "--encoder-tokens",
+            type=One(parse_tokens, "tokens"),
+            default=0,
+            help="Encoder positions that the cache keeps.",
+        ),
+        click.option(
+            "--sequences",
+            type=COUNTS,
+            multiple=True,
+            help=f"Sequences  [default: {sequences}]",
+        ),
+        click.option(
+            "--block-size",
+            type=COUNTS,
+            multiple=True,
+            metavar="TOKENS",
+            help="Tokens of a block, for engines that take one.",
+        ),
+    )
+
+
 def memory_options(command: Command) -> Command:
-    """``--memory``, ``--device-memory``, ``--weights``, ``--max-model-len``."""
+    """``--memory``, ``--device-memory``, ``--weights``."""
     return _stack(
         command,
         click.option("--memory", type=BYTES, help="Bytes that the cache may use, e.g. 40GiB."),
@@ -157,14 +206,9 @@ def memory_options(command: Command) -> Command:
         ),
         click.option(
             "--weights",
+            type=One(parse_weights, "weights"),
             metavar="BYTES|auto",
             help="Bytes of the weights; auto: from the catalogue or the weights' index.",
-        ),
-        click.option(
-            "--max-model-len",
-            type=COUNT,
-            metavar="TOKENS",
-            help="Longest sequence planned for  [default: --tokens]",
         ),
     )
 
@@ -239,5 +283,7 @@ def chosen_models(
 def _paths(config: Sequence[str]) -> list[str]:
     """Paths, of which one option may hold several; a comma in an existing path is its own."""
     return [
-        path for given in config for path in ([given] if Path(given).exists() else given.split(","))
+        path
+        for given in config
+        for path in ([given] if os.path.exists(given) else given.split(","))
     ]

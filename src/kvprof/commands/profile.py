@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import product
 from typing import Any
 
@@ -9,10 +10,7 @@ import click
 
 from kvprof.commands.options import (
     BYTES,
-    COUNTS,
-    NAMES,
     SECONDS,
-    TOKENS,
     One,
     chosen_models,
     flatten,
@@ -20,44 +18,21 @@ from kvprof.commands.options import (
     model_options,
     output_options,
     parse_cpus,
+    point_options,
 )
-from kvprof.units import parse_tokens
 
 
 @click.command("profile")
 @model_options
-@click.option("--engine", type=NAMES, multiple=True, help="Engines to place it  [default: paged]")
+@point_options(
+    engine="paged", tokens="up to 4k, as the pool takes", sequences="as many as tell enough"
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option(
     "--cpus",
     type=One(parse_cpus, "cpus"),
     metavar="LIST",
     help="CPUs to pin a thread to each, e.g. 0-3,8  [default: all usable]",
-)
-@click.option(
-    "--tokens",
-    type=TOKENS,
-    multiple=True,
-    help="Tokens held by each sequence  [default: up to 4k, as the pool takes]",
-)
-@click.option(
-    "--encoder-tokens",
-    type=One(parse_tokens, "tokens"),
-    default=0,
-    help="Encoder positions that the cache keeps.",
-)
-@click.option(
-    "--sequences",
-    type=COUNTS,
-    multiple=True,
-    help="Sequences  [default: as many as the pool takes]",
-)
-@click.option(
-    "--block-size",
-    type=COUNTS,
-    multiple=True,
-    metavar="TOKENS",
-    help="Tokens of a block, for engines that take one.",
 )
 @click.option(
     "--stream-memory",
@@ -72,7 +47,7 @@ from kvprof.units import parse_tokens
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time to measure each result in.",
+    help="Time to measure each result in, touching the memory included.",
 )
 @click.option(
     "--seed",
@@ -84,14 +59,16 @@ from kvprof.units import parse_tokens
 @memory_options
 @output_options
 @click.pass_obj
-def command(session: Any, **options: Any) -> None:
+def command(session: Any, /, **options: Any) -> None:
     """Allocate, stream and age a model's inference memory, and report what was measured.
 
     \b
     kvprof profile --arch mla
     kvprof profile --model llama-3-8b --block-size 16,64 --tokens 1k --format json -o out.json
     kvprof profile --config ./config.json --weights auto --device-memory 80GiB
-    """
+    """  # noqa: D301 - \b is for click
+    from msgspec.structs import replace  # noqa: PLC0415
+
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
     from kvprof.device import open_device  # noqa: PLC0415
@@ -109,19 +86,21 @@ def command(session: Any, **options: Any) -> None:
         for model, engine in product(models, engines)
         for settings in _settings(options, model, backend.facts.memory_bytes)
     ]
+    results = []
     with progress_display() as progress:
+        started = time.perf_counter()
         pool = open_pool(backend, options["stream_memory"], seed=options["seed"], progress=progress)
-        results = [
-            profile_model(model, engine, backend, pool, settings, progress)
-            for model, engine, settings in points
-        ]
+        for model, engine, settings in points:
+            due = replace(settings, deadline=started + options["time_budget"])
+            results.append(profile_model(model, engine, backend, pool, due, progress))
+            started = time.perf_counter()
     emit("profile", results, destination, options["format_"], session)
 
 
 def _settings(options: dict[str, Any], model: Any, device_memory: int) -> list[Any]:
     """One for each tokens x sequences x block size asked for."""
-    from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.measure.profile import Settings  # noqa: PLC0415
+    from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.size import Request  # noqa: PLC0415
 
     weights = weights_bytes(options["weights"], model)
@@ -139,7 +118,7 @@ def _settings(options: dict[str, Any], model: Any, device_memory: int) -> list[A
             sequences=sequences,
             weights_bytes=weights,
             capacity_bytes=memory or max(0, device_memory - (weights or 0)),
-            time_budget_seconds=options["time_budget"],
+            deadline=0.0,
             seed=options["seed"],
         )
         for tokens, sequences, block_size in product(

@@ -8,53 +8,36 @@ from typing import Any
 import click
 
 from kvprof.commands.options import (
-    COUNTS,
-    NAMES,
-    One,
-    TOKENS,
+    COUNT,
     chosen_models,
     flatten,
     memory_options,
     model_options,
     output_options,
+    point_options,
 )
-from kvprof.units import parse_tokens
 
 
 @click.command("size")
 @model_options
-@click.option("--engine", type=NAMES, multiple=True, help="Engines to place it  [default: logical]")
-@click.option(
-    "--tokens",
-    type=TOKENS,
-    multiple=True,
-    help="Tokens held by each sequence, e.g. 4096,128k  [default: 4k]",
-)
-@click.option(
-    "--encoder-tokens",
-    type=One(parse_tokens, "tokens"),
-    default=0,
-    help="Encoder positions that the cache keeps.",
-)
-@click.option("--sequences", type=COUNTS, multiple=True, help="Sequences  [default: 1]")
-@click.option(
-    "--block-size",
-    type=COUNTS,
-    multiple=True,
-    metavar="TOKENS",
-    help="Tokens of a block, for engines that take one.",
-)
+@point_options(engine="logical", tokens="4k", sequences="1")
 @memory_options
+@click.option(
+    "--max-model-len",
+    type=COUNT,
+    metavar="TOKENS",
+    help="Longest sequence planned for  [default: --tokens]",
+)
 @output_options
 @click.pass_obj
-def command(session: Any, **options: Any) -> None:
+def command(session: Any, /, **options: Any) -> None:
     """Say what a model keeps and what an engine reserves, without touching memory.
 
     \b
     kvprof size --arch mla
     kvprof size --model gpt2-xl --model llama-3-8b --model deepseek-v3 --tokens 4096,128k
     kvprof size --config ./config.json --engine logical,paged --block-size 16,64 --sequences 32
-    """
+    """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415

@@ -33,7 +33,14 @@ def open_device(name: str, cpus: Sequence[int] | None = None) -> Backend:
         why = row.description if not row.available else "its stream operations are not built yet"
         raise DeviceError(f"{name} cannot be profiled: {why}", hint="Try --device cpu.")
     core = import_module("kvprof._core")
-    backend: Backend = core.CpuBackend(cpus)
+    try:
+        backend: Backend = core.CpuBackend(cpus)
+    except ValueError as error:
+        raise UsageError(
+            f"the CPU backend cannot be opened: {error}",
+            hint="--cpus takes CPUs that this process may use; KVPROF_INSTRUCTION_SET one of "
+            "baseline, avx2 and avx512 that this machine has.",
+        ) from None
     return backend
 
 

@@ -41,8 +41,10 @@ class Ceilings:
         return {kind: float(np.median(rates)) for kind, rates in self._rates.items()}
 
     def operation(self, kind: str, nbytes: int) -> Callable[[], StreamResult]:
-        """A pass over as many bytes as the stream it is compared with moves, and enough of them
-        not to come from a cache."""
+        """A pass over as many bytes as the stream that it is compared with moves.
+
+        It is never so small that its bytes could come from a cache.
+        """
         size = min(self._pool.nbytes, max(nbytes, self._least)) // _WHOLE_BYTES * _WHOLE_BYTES
 
         def run() -> StreamResult:

@@ -49,7 +49,7 @@ def decode_step(
     if weights_bytes is not None:
         seconds += weights_bytes / ceilings["read"]
     return StepResult(
-        bytes_read=read + (weights_bytes or 0),
+        bytes_read=read,
         bytes_written=written,
         weights_bytes=weights_bytes,
         seconds=seconds,

@@ -11,7 +11,7 @@ from kvprof.measure.pool import Pool, plan_memory
 from kvprof.model import Model
 from kvprof.plan import AllocationPlan
 from kvprof.size import Placement, Request, place
-from kvprof.units import format_bytes, format_tokens
+from kvprof.units import format_bytes, format_plural, format_tokens
 
 COMPILED_POLICIES = ("blocks",)
 _DEFAULT_TOKENS = (4096, 2048, 1024, 512, 256, 128, 64, 32, 16)
@@ -31,8 +31,8 @@ def fit(
     """Place the model in the pool for sequences of ``tokens`` tokens; return how many there are.
 
     Without ``tokens`` the longest of 4k, 2k, ... of which four need no more than a gigabyte, else
-    of which one fits; without ``sequences`` enough for half a gigabyte and no fewer than four, where
-    they fit. Streaming more would cost samples and tell no more.
+    of which one fits; without ``sequences`` enough for half a gigabyte and no fewer than four,
+    where they fit. Streaming more would cost samples and tell no more.
 
     Raises
     ------
@@ -84,25 +84,24 @@ def _too_small(plan: AllocationPlan, pool: Pool, sequences: int) -> DeviceError:
     need = _sequence_bytes(plan)
     most = int(plan.max_concurrency or 0)
     fits = (
-        f"at most {most} sequence{'s' * (most != 1)} of {format_tokens(tokens)} tokens fit"
+        f"at most {format_plural(most, 'sequence')} of {format_tokens(tokens)} tokens fit"
         if most
-        else f"no sequence of {format_tokens(tokens)} tokens fits; "
-        f"{format_tokens(_longest(plan, pool.nbytes))} tokens would"
+        else f"no sequence of {format_tokens(tokens)} tokens fits{_longest_that_fits(plan, pool)}"
     )
     return DeviceError(
-        f"{sequences} sequence{'s' * (sequences != 1)} of {format_tokens(tokens)} tokens need "
+        f"{format_plural(sequences, 'sequence')} of {format_tokens(tokens)} tokens need "
         f"{format_bytes(need * sequences)}, but the pool has {format_bytes(pool.nbytes)}: {fits}",
         hint="Give a larger --stream-memory, or fewer --tokens or --sequences.",
     )
 
 
-def _longest(plan: AllocationPlan, nbytes: int) -> int:
-    """The longest sequence that so many bytes hold, by bisection."""
+def _longest_that_fits(plan: AllocationPlan, pool: Pool) -> str:
+    """The longest sequence that the pool's bytes hold, by bisection; nothing when none does."""
     shortest, longest = 0, plan.limits.max_model_len
     while shortest < longest:
         middle = (shortest + longest + 1) // 2
-        if plan.reserved_bytes(middle, plan.limits.encoder_tokens) <= nbytes:
+        if plan.reserved_bytes(middle, plan.limits.encoder_tokens) <= pool.nbytes:
             shortest = middle
         else:
             longest = middle - 1
-    return shortest
+    return f"; {format_tokens(shortest)} tokens would" if shortest else ", not even of one token"

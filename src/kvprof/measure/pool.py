@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 from msgspec import Struct
 
 from kvprof._core import Group, Memory
 from kvprof.device.backend import Backend
 from kvprof.errors import DeviceError
-from kvprof.host import available_memory
+from kvprof.host import available_memory, huge_page_bytes
 from kvprof.plan import AllocationPlan, Part, PlanGroup
 from kvprof.units import format_bytes
 
@@ -35,6 +36,7 @@ class Pool(Struct, frozen=True):
     flush_bytes: int
     seconds: float
     touch_seconds: float
+    huge_page_bytes: int | None
 
 
 class Region(Struct, frozen=True):
@@ -51,6 +53,11 @@ class Region(Struct, frozen=True):
     @property
     def layer_stride_bytes(self) -> int:
         return (self.group.num_blocks or 0) * self.part.page_bytes
+
+    @property
+    def segments(self) -> list[tuple[int, int]]:
+        """``(offset_bytes, row_bytes)`` of each segment of a page."""
+        return [(segment.offset_bytes, segment.row_bytes) for segment in self.part.segments]
 
     @property
     def nbytes(self) -> int:
@@ -95,6 +102,7 @@ def open_pool(
         flush,
         allocated - started,
         time.perf_counter() - allocated,
+        huge_page_bytes(np.asarray(memoryview(memory)).ctypes.data),
     )
 
 

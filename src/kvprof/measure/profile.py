@@ -16,7 +16,7 @@ from kvprof.measure.ceilings import Ceilings
 from kvprof.measure.derived import capacity, decode_step
 from kvprof.measure.fit import fit
 from kvprof.measure.fragmentation import Aged, age
-from kvprof.measure.pool import Pool, Region, map_regions
+from kvprof.measure.pool import CACHES_OVER, FLUSH_OVER, Pool, Region, map_regions
 from kvprof.measure.sampler import Operation, sample_pair
 from kvprof.measure.streams import Job, Streamed, Workbench, read_jobs, run_jobs, workload_jobs
 from kvprof.measure.tables import admit_all
@@ -29,6 +29,7 @@ from kvprof.result import (
     ProfileResult,
 )
 from kvprof.size import Request, size_placement
+from kvprof.units import format_bytes
 
 _AGEING_SHARE = 0.3
 """Of the time budget, what ageing and its reads may take."""
@@ -39,7 +40,8 @@ Progress = Callable[[str, float], None]
 class Settings(Struct, frozen=True, kw_only=True):
     """What a profile measures, apart from the model, the engine and the device.
 
-    ``tokens`` and ``sequences`` may be None: as long, and as many, as the pool takes.
+    ``tokens`` and ``sequences`` may be None: as long, and as many, as the pool takes. ``deadline``
+    is a reading of `time.perf_counter`; what it leaves no time for is named in the warnings.
     """
 
     request: Request
@@ -47,7 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sequences: int | None
     weights_bytes: int | None
     capacity_bytes: int
-    time_budget_seconds: float
+    deadline: float
     seed: int
 
 
@@ -70,8 +72,8 @@ def profile_model(
     VerificationError
         When a stream moved the wrong bytes.
     """
-    deadline = time.perf_counter() + settings.time_budget_seconds
-    reserve = settings.time_budget_seconds * _AGEING_SHARE
+    deadline = settings.deadline
+    reserve = max(0.0, deadline - time.perf_counter()) * _AGEING_SHARE
     placement, plan, sequences = fit(
         model, engine, pool, settings.request, settings.tokens, settings.sequences
     )
@@ -107,7 +109,9 @@ def profile_model(
         ),
         capacity=capacity(model, engine, settings.request, settings.capacity_bytes),
         capacity_memory_bytes=settings.capacity_bytes,
-        warnings=tuple(_warnings(streams, [*dropped, *aged_dropped])),
+        warnings=tuple(
+            _warnings(bench, len(aged.allocator.sequences), streams, [*dropped, *aged_dropped])
+        ),
     )
 
 
@@ -164,7 +168,9 @@ def _device(backend: Backend, ceilings: Ceilings) -> DeviceResult:
 def _allocation(pool: Pool, plan: AllocationPlan) -> AllocationResult:
     return AllocationResult(
         policy=pool.memory.policy,
+        huge_page_bytes=pool.huge_page_bytes,
         pool_bytes=pool.nbytes,
+        flush_bytes=pool.flush_bytes,
         blocks=plan.num_blocks or 0,
         seconds=pool.seconds,
         touch_seconds=pool.touch_seconds,
@@ -191,11 +197,25 @@ def _fragmentation(aged: Aged, ratio: float | None) -> FragmentationResult:
     )
 
 
-def _warnings(streams: Sequence[Streamed], dropped: Sequence[str]) -> Iterator[str]:
-    if noisy := [f"{s.job.op} {s.job.cache} {s.job.order}" for s in streams if s.paired.noisy]:
+def _warnings(
+    bench: Workbench, aged_sequences: int, streams: Sequence[Streamed], dropped: Sequence[str]
+) -> Iterator[str]:
+    least = (CACHES_OVER + FLUSH_OVER) * bench.backend.facts.last_level_cache_bytes
+    if bench.pool.nbytes + bench.pool.flush_bytes < least:
         yield (
-            f"noisy: the ceiling differed from itself by more than 5 % around {', '.join(noisy)}; "
-            "compare ratios, not bandwidths, or run again on a quieter machine"
+            f"the memory streamed is less than {format_bytes(least)}, {CACHES_OVER + FLUSH_OVER} "
+            "times the last-level cache: caches may have served a part of it; give a larger "
+            "--stream-memory"
+        )
+    if not aged_sequences:
+        yield (
+            "no request was live when the traffic stopped: the pool is too small for it to tell "
+            "fragmentation; give a larger --stream-memory or fewer --tokens"
+        )
+    if noisy := [s.job.name for s in streams if s.paired.noisy]:
+        yield (
+            f"noisy: the ceiling differed from itself by more than 5 % around {'; '.join(noisy)}. "
+            "Compare ratios, not bandwidths, or run again on a quieter machine"
         )
     if dropped:
-        yield f"not measured within --time-budget: {', '.join(dropped)}"
+        yield f"not measured within --time-budget: {'; '.join(dropped)}"

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from kvprof.result import SampleSeconds
 
@@ -21,6 +22,7 @@ class Timed(Protocol):
     def nbytes(self) -> int: ...
 
 
+Rates = NDArray[np.float64]
 Operation = Callable[[], Timed]
 
 MIN_SAMPLES = 5
@@ -70,7 +72,8 @@ def sample_pair(
     deadline = time.perf_counter() + budget_seconds
     for warm_up in (ceiling, operation):
         warm_up()
-    ceilings, samples = [_timed(ceiling, flush)], []
+    samples: list[Timed] = []
+    ceilings = [_timed(ceiling, flush)]
     while len(samples) < MAX_SAMPLES:
         samples.append(_timed(operation, flush))
         ceilings.append(_timed(ceiling, flush))
@@ -104,15 +107,16 @@ def _timed(operation: Operation, flush: Callable[[], None]) -> Timed:
     return operation()
 
 
-def _rates(results: list[Timed]) -> np.ndarray:
+def _rates(results: list[Timed]) -> Rates:
     return np.array([result.nbytes / result.seconds for result in results])
 
 
-def _ratios(samples: list[Timed], ceilings: list[Timed]) -> np.ndarray:
+def _ratios(samples: list[Timed], ceilings: list[Timed]) -> Rates:
     around = _rates(ceilings)
-    return _rates(samples) / ((around[1:] + around[:-1]) / 2)
+    ratios: Rates = _rates(samples) / ((around[1:] + around[:-1]) / 2)
+    return ratios
 
 
-def _relative_error(ratios: np.ndarray) -> float:
+def _relative_error(ratios: Rates) -> float:
     q1, median, q3 = np.percentile(ratios, (25, 50, 75))
     return float((q3 - q1) / _NORMAL_IQR / median / np.sqrt(len(ratios)))

@@ -46,6 +46,11 @@ class Job(Struct, frozen=True):
     verify: Callable[[], None]
     operation: Operation
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.op} of {self.cache}, {self.order}, {self.sequences} x {self.tokens} tokens"
+
 
 class Streamed(Struct, frozen=True):
     """A job that was timed."""
@@ -88,7 +93,7 @@ def workload_jobs(
     tokens: int,
     encoder_tokens: int,
 ) -> list[Job]:
-    """Every stream of the live sequences, each of ``tokens`` tokens: the most telling ones first."""
+    """Every stream of the live sequences of ``tokens`` tokens, the most telling ones first."""
     per_region = [
         list(_region_jobs(bench, region, allocator, index, tokens, encoder_tokens))
         for index, region in _with_group_index(regions)
@@ -127,10 +132,10 @@ def run_jobs(
         job.verify()
     timed: list[Streamed] = []
     for done, job in enumerate(jobs):
-        progress(f"{job.op} {job.cache} {job.order}", done / len(jobs))
+        progress(job.name, done / len(jobs))
         left = deadline - time.perf_counter()
         if left <= 0:
-            return timed, [f"{j.op} {j.cache} {j.order}" for j in jobs[done:]]
+            return timed, [job.name for job in jobs[done:]]
         timed.append(Streamed(job, _sample(bench, job, left / (len(jobs) - done))))
     return timed, []
 

@@ -61,22 +61,27 @@ def contiguous(runs: Runs) -> Runs:
 
 def page_plan(region: Region, runs: Runs) -> PagePlan:
     """The address plan of those rows in all layers of a region."""
-    return PagePlan(runs=runs, **_addresses(region))
+    return PagePlan(
+        base_bytes=region.base_bytes,
+        layer_stride_bytes=region.layer_stride_bytes,
+        block_stride_bytes=region.block_stride_bytes,
+        layers=len(region.part.layers),
+        segments=region.segments,
+        runs=runs,
+    )
 
 
 def slot_plan(region: Region, slots: NDArray[np.int64]) -> SlotPlan:
     """The address plan of writing rows to those slots in all layers of a region."""
-    return SlotPlan(slots=slots, rows_per_block=region.group.rows_per_block, **_addresses(region))
-
-
-def _addresses(region: Region) -> dict[str, object]:
-    return {
-        "base_bytes": region.base_bytes,
-        "layer_stride_bytes": region.layer_stride_bytes,
-        "block_stride_bytes": region.block_stride_bytes,
-        "layers": len(region.part.layers),
-        "segments": [(s.offset_bytes, s.row_bytes) for s in region.part.segments],
-    }
+    return SlotPlan(
+        base_bytes=region.base_bytes,
+        layer_stride_bytes=region.layer_stride_bytes,
+        block_stride_bytes=region.block_stride_bytes,
+        layers=len(region.part.layers),
+        segments=region.segments,
+        rows_per_block=region.group.rows_per_block,
+        slots=slots,
+    )
 
 
 def run_slots(runs: Runs, rows_per_block: int) -> NDArray[np.int64]:

@@ -11,7 +11,9 @@ from kvprof.result import Document, document_json
 def render(document: Document, format_: str, *, terminal: bool = False) -> str:
     """The text of a document in a format of ``--format``."""
     if format_ == "json":
-        return document_json(document)
+        from kvprof.environment import environment  # noqa: PLC0415
+
+        return document_json(document, environment())
     if format_ == "csv":
         from kvprof.reports.flat import document_csv  # noqa: PLC0415
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from msgspec import Struct
 
@@ -18,7 +19,7 @@ from kvprof.result import (
 )
 from kvprof.units import format_bytes
 
-_LEFT = "left"
+_LEFT: Literal["left"] = "left"
 
 
 def listing_sheets(document: Document) -> Sequence[Sheet]:
@@ -31,8 +32,10 @@ def listing_sheets(document: Document) -> Sequence[Sheet]:
 def _notes(document: Document) -> tuple[str, ...]:
     if document.kind == "models":
         return (
-            "KiB per token in bfloat16, all layers; window and state per sequence. "
-            "`published` is the architecture gallery's figure.",
+            "In bfloat16: KiB per token of all layers and of those that keep every token; windows "
+            "and state per sequence.",
+            "`published` is the KiB per token of the public architecture gallery; where it differs "
+            "the JSON's note says why.",
         )
     return ()
 
@@ -45,6 +48,7 @@ _COLUMNS = {
         Column("attention", _LEFT),
         Column("KiB/token"),
         Column("growing"),
+        Column("window MiB"),
         Column("state MiB"),
         Column("published"),
     ),
@@ -91,6 +95,7 @@ def _cells(row: Struct) -> tuple[str, ...]:
                 row.attention,
                 _decimal(row.kib_per_token),
                 _decimal(row.growing_kib_per_token),
+                _decimal(row.window_mib_per_sequence),
                 _decimal(row.fixed_mib_per_sequence),
                 _decimal(row.published_kib_per_token),
             )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import Document, ProfileResult
+from kvprof.result import AllocationResult, Document, ProfileResult
 from kvprof.units import (
     format_bytes,
     format_count,
+    format_plural,
     format_rate,
     format_ratio,
     format_seconds,
     format_tokens,
 )
 
-_LEFT = "left"
+_LEFT: Literal["left"] = "left"
 
 
 def profile_sheets(document: Document) -> Sequence[Sheet]:
@@ -30,25 +32,49 @@ def _result_sheets(result: ProfileResult) -> list[Sheet]:
 
 def _head(result: ProfileResult) -> Sheet:
     model, sizes, device, pool = result.model, result.bytes, result.device, result.allocation
-    kept = [f"{format_bytes(sizes.per_token)} per token"] if sizes.per_token else []
+    kept = [f"{format_bytes(sizes.per_token)} per token in {result.cache_dtype}"]
+    kept = kept if sizes.per_token else []
     kept += [f"windows of {format_bytes(sizes.window)}"] if sizes.window else []
-    kept += [f"state of {format_bytes(sizes.fixed_per_sequence)}"] * bool(sizes.fixed_per_sequence)
+    kept += _state(result)
     ceilings = ", ".join(f"{kind} {format_rate(rate)}" for kind, rate in device.ceilings.items())
     inferred = ", inferred from its fields" if model.inferred else ""
-    notes = (
-        f"model       {model.name}: {model.architecture}, {result.cache_dtype}; "
-        f"{', '.join(kept)} (read by {model.plugin}{inferred})",
-        f"workload    {result.sequences:,} sequences of {format_tokens(result.tokens)} tokens, "
-        f"engine {result.engine}"
-        + (f", blocks of {result.block_size} tokens" if result.block_size else ""),
-        f"device      {device.name}, {device.threads} threads, {device.instruction_set}",
-        f"ceilings    {ceilings}  (contiguous, same memory, same run)",
-        f"pool        {format_bytes(pool.pool_bytes)} in {pool.blocks:,} blocks, {pool.policy}; "
-        f"touched in {format_seconds(pool.touch_seconds)}",
-        f"allocator   {format_seconds(1 / pool.block_ops_per_s)} per block in C++, "
-        f"{format_seconds(pool.python_call_seconds)} per Python call of 16 blocks",
+    block = f", blocks of {result.block_size} tokens" if result.block_size else ""
+    rows = (
+        ("model", f"{model.name}: {model.architecture}; {', '.join(kept)}"),
+        ("read by", f"{model.plugin}{inferred}"),
+        (
+            "workload",
+            f"{format_plural(result.sequences, 'sequence')} of {format_tokens(result.tokens)} "
+            f"tokens, engine {result.engine}{block}",
+        ),
+        ("device", f"{device.name}, {device.threads} threads, {device.instruction_set}"),
+        ("ceilings", f"{ceilings} (contiguous, same memory, same run)"),
+        (
+            "pool",
+            f"{format_bytes(pool.pool_bytes)} in {pool.blocks:,} blocks and "
+            f"{format_bytes(pool.flush_bytes)} to flush caches with, touched in "
+            f"{format_seconds(pool.touch_seconds)}, {_huge_pages(pool)}",
+        ),
+        (
+            "allocator",
+            f"{format_seconds(1 / pool.block_ops_per_s)} per block in C++, "
+            f"{format_seconds(pool.python_call_seconds)} per Python call of 16 blocks",
+        ),
     )
-    return Sheet(f"kvprof profile: {model.name} on {device.backend}", notes=notes)
+    columns = (Column("", _LEFT), Column("", _LEFT, wraps=True))
+    return Sheet(f"kvprof profile: {model.name} on {device.backend}", columns, rows)
+
+
+def _state(result: ProfileResult) -> list[str]:
+    fixed = result.bytes.fixed_per_sequence
+    return [f"state of {format_bytes(fixed)}, {result.state_dtype}"] if fixed else []
+
+
+def _huge_pages(pool: AllocationResult) -> str:
+    if pool.huge_page_bytes is None:
+        return f"{pool.policy} asked for (the system does not say what it gave)"
+    part = pool.huge_page_bytes / (pool.pool_bytes + pool.flush_bytes)
+    return f"{format_ratio(min(part, 1.0))} in huge pages"
 
 
 def _streams(result: ProfileResult) -> Sheet:
@@ -94,7 +120,8 @@ def _fragmentation(result: ProfileResult) -> Sheet:
     ]
     requests = found.requests
     notes = [
-        f"{requests['live']:,} live sequences after {requests['completed']:,} completed, "
+        f"{format_plural(requests['live'], 'live sequence')} after "
+        f"{requests['completed']:,} completed, "
         f"{requests['preemptions']:,} preempted, {requests['rejected']:,} rejected, "
         f"{requests['waiting']:,} waiting (seeded chat traffic)"
     ]
@@ -120,7 +147,8 @@ def _capacity(result: ProfileResult) -> Sheet:
         else f"with {format_bytes(step.weights_bytes)} of weights read at the ceiling"
     )
     notes = (
-        f"one decode step of {result.sequences:,} sequences reads {format_bytes(step.bytes_read)} "
+        f"one decode step of {format_plural(result.sequences, 'sequence')} reads "
+        f"{format_bytes(step.bytes_read)} "
         f"and writes {format_bytes(step.bytes_written)}: {format_seconds(step.seconds)} of memory "
         f"time, {format_count(step.tokens_per_s)} tokens/s ({weights})",
     )

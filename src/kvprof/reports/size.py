@@ -22,39 +22,37 @@ def _models_sheet(results: Sequence[SizeResult]) -> Sheet:
     columns = (
         Column("model", "left"),
         Column("family", "left"),
-        Column("dtype", "left"),
         Column("per token"),
         Column("growing"),
         Column("window"),
-        Column("fixed state"),
-        Column("kept", "left", wraps=True),
+        Column("state"),
     )
-    rows = dict.fromkeys(_model_row(result) for result in results)
-    inferred = dict.fromkeys(r.model.source for r in results if r.model.inferred)
-    notes = tuple(
-        f"{source}: no plugin claims its model type; read from its fields alone (inferred)"
-        for source in inferred
+    rows = dict.fromkeys(
+        (
+            result.model.name,
+            result.model.architecture,
+            _or_dash(result.bytes.per_token),
+            _or_dash(result.bytes.growing_per_token),
+            _or_dash(result.bytes.window),
+            _or_dash(result.bytes.fixed_per_sequence),
+        )
+        for result in results
     )
-    return Sheet("What the architecture keeps, per sequence", columns, tuple(rows), notes)
+    notes = dict.fromkeys(_model_note(result) for result in results)
+    return Sheet("What the architecture keeps, per sequence", columns, tuple(rows), tuple(notes))
 
 
-def _model_row(result: SizeResult) -> tuple[str, ...]:
-    sizes = result.bytes
-    dtypes = dict.fromkeys(
-        (result.cache_dtype, result.state_dtype)
-        if sizes.fixed_per_sequence
-        else (result.cache_dtype,)
+def _model_note(result: SizeResult) -> str:
+    """Which caches, in which dtypes, and by whom they were read where that was a guess."""
+    dtypes = [result.cache_dtype] if result.bytes.per_token else []
+    dtypes += [f"state {result.state_dtype}"] if result.bytes.fixed_per_sequence else []
+    caches = ", ".join(f"{len(c.layers)} x {c.name} {c.keep}" for c in result.caches)
+    inferred = (
+        "; inferred from its fields, since no plugin claims its model type"
+        if result.model.inferred
+        else ""
     )
-    return (
-        result.model.name,
-        result.model.architecture,
-        " / ".join(dtypes),
-        _or_dash(sizes.per_token),
-        _or_dash(sizes.growing_per_token),
-        _or_dash(sizes.window),
-        _or_dash(sizes.fixed_per_sequence),
-        ", ".join(f"{len(c.layers)} x {c.name} {c.keep}" for c in result.caches),
-    )
+    return f"{result.model.name}: {caches}; {', '.join(dtypes)}{inferred}"
 
 
 def _totals_sheet(results: Sequence[SizeResult]) -> Sheet:
@@ -128,4 +126,4 @@ def _fits(result: SizeResult) -> str:
 
 
 def _or_dash(count: float) -> str:
-    return format_bytes(count) if count else "-"  # type: ignore[arg-type]
+    return format_bytes(count) if count else "-"

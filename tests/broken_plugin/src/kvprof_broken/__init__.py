@@ -1,0 +1,1 @@
+"""A distribution whose every plugin is broken."""

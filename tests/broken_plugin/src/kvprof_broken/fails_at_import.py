@@ -1,0 +1,3 @@
+"""Needs what is not installed."""
+
+raise ImportError("the accelerator library is not installed")

@@ -1,0 +1,3 @@
+"""A plugin object that cannot be hashed, and offers nothing."""
+
+PLUGIN: list[object] = []

@@ -1,0 +1,290 @@
+"""``kvprof profile``: small real runs, what they must cover, and the sums that must hold."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from functools import cache
+
+import pytest
+
+SMALL = ("--stream-memory", "300MiB", "--tokens", "512", "--sequences", "2")
+TINY = ("--stream-memory", "64MiB", "--tokens", "128", "--sequences", "2")
+QUICK = ("--time-budget", "1")
+PATIENT = ("--time-budget", "10")
+"""Sampling stops as soon as the figures are steady; the budget is for a machine that is not."""
+
+MLA_BYTES = 70_272
+STREAMS = {
+    "mla": {
+        ("decode_read", "latent", "fresh"),
+        ("decode_read", "latent", "shuffled"),
+        ("decode_read", "latent", "contiguous"),
+        ("append", "latent", "shuffled"),
+    },
+    "ssm": {
+        ("state_update", "mamba1", "fresh"),
+        ("state_update", "mamba1", "shuffled"),
+    },
+    "hybrid": {
+        ("decode_read", "attention", "fresh"),
+        ("decode_read", "attention", "shuffled"),
+        ("decode_read", "attention", "contiguous"),
+        ("append", "attention", "shuffled"),
+        ("state_update", "mamba1", "fresh"),
+        ("state_update", "mamba1", "shuffled"),
+    },
+}
+"""Operation, cache and order of what a profile of each family must have streamed."""
+
+
+@pytest.fixture(scope="module")
+def profile_of(session_cli, validated):
+    """The result of a small profile of an architecture, measured once."""
+
+    @cache
+    def call(arch):
+        run = session_cli("profile", "--arch", arch, *SMALL, *PATIENT, "--format", "json")
+        assert (run.exit_code, run.stderr) == (0, "")
+        (result,) = validated(run.stdout)["results"]
+        return result
+
+    return call
+
+
+@pytest.fixture(params=list(STREAMS))
+def profiled(request, profile_of):
+    return request.param, profile_of(request.param)
+
+
+@pytest.fixture
+def mla(profile_of):
+    return profile_of("mla")
+
+
+def test_streams_cover_what_the_family_does(profiled):
+    arch, result = profiled
+    measured = {(s["op"], s["cache"], s["order"]) for s in result["streams"]}
+    assert measured >= STREAMS[arch], result["warnings"]
+    ops = {op for op, _, _ in STREAMS[arch]}
+    assert {op for op, _, _ in measured} == ops
+
+
+def test_each_stream_is_measured_against_a_ceiling(profiled):
+    _, result = profiled
+    ceilings = result["device"]["ceilings"]
+    assert {"read", "write", "copy", "rmw"} <= set(ceilings)
+    assert min(ceilings.values()) > 0
+    directions = {"decode_read": "read", "append": "write", "state_update": "rmw"}
+    for stream in result["streams"]:
+        assert stream["ceiling"] == directions[stream["op"]]
+        seconds = stream["seconds"]
+        assert len(seconds["samples"]) >= 2
+        assert min(seconds["samples"]) <= seconds["q1"] <= seconds["median"] <= seconds["q3"]
+        assert stream["bytes_per_s"] == pytest.approx(stream["bytes"] / seconds["median"])
+        assert stream["ratio_to_ceiling"] > 0
+
+
+def test_reserved_is_logical_plus_wastes_and_capacity_the_sum_of_its_shares(profiled):
+    _, result = profiled
+    found = result["fragmentation"]
+    assert found["bytes"]["reserved"] == found["bytes"]["logical"] + sum(found["waste"].values())
+    pool = dict(found["pool"])
+    capacity = pool.pop("capacity")
+    assert list(pool) == [
+        *("reserved", "reclaimable", "free", "external", "remainder", "reserved_blocks"),
+        "imbalance",
+    ]
+    assert capacity == sum(pool.values()) == result["allocation"]["pool_bytes"]
+    assert min(pool.values()) >= 0
+    assert pool["reserved"] == found["bytes"]["reserved"]
+    assert found["requests"]["completed"] > 0
+    sizes = result["bytes"]
+    assert sizes["reserved"] == sizes["logical"] + sum(result["waste"].values())
+
+
+def test_the_fields_of_a_profile_are_those_of_the_contract(profiled):
+    _, result = profiled
+    assert {
+        *("device", "allocation", "streams", "fragmentation", "step", "capacity", "warnings")
+    } <= set(result)
+    assert {"name", "backend", "ceilings", "bus_peak_bytes_per_s"} <= set(result["device"])
+    assert {
+        *("policy", "pool_bytes", "blocks", "seconds", "touch_seconds"),
+        *("block_ops_per_s", "python_call_seconds"),
+    } <= set(result["allocation"])
+    assert {
+        *("op", "cache", "order", "sequences", "tokens", "run_bytes", "bytes", "seconds"),
+        *("bytes_per_s", "ceiling", "ratio_to_ceiling", "noisy"),
+    } <= set(result["streams"][0])
+    assert result["device"]["backend"] == "cpu"
+    assert [point["tokens"] for point in result["capacity"]] == [1024, 4096, 32_768, 131_072]
+    assert result["engine"] == "paged"
+
+
+def test_bytes_of_streams_and_steps_by_hand(mla):
+    # 2 sequences x 512 tokens x 61 layers x 1,152 B
+    held = 2 * 512 * MLA_BYTES
+    assert mla["bytes"]["logical"] == held
+    assert mla["step"]["bytes_read"] == held
+    assert mla["step"]["bytes_written"] == 2 * MLA_BYTES
+    assert (mla["step"]["weights_bytes"], mla["step"]["cache_only"]) == (None, True)
+    by_order = {(s["op"], s["order"], s["tokens"]): s for s in mla["streams"]}
+    assert by_order["decode_read", "fresh", 512]["bytes"] == held
+    assert by_order["decode_read", "fresh", 512]["run_bytes"] == 16 * 1152
+    assert mla["allocation"]["pool_bytes"] <= 300 * 2**20
+
+
+def test_capacity_and_weights_by_hand(session_cli, validated):
+    run = session_cli(
+        *("profile", "--arch", "mla", *SMALL, *QUICK, "--format", "json"),
+        *("--device-memory", "20GiB", "--weights", "10GiB"),
+    )
+    (result,) = validated(run.stdout)["results"]
+    assert result["step"]["weights_bytes"] == 10 * 2**30
+    assert result["step"]["bytes_read"] >= 2 * 512 * MLA_BYTES
+    assert result["step"]["cache_only"] is False
+    # 10 GiB // (16 x 70,272 B) = 9,549 blocks; 64, 256, 2,048 and 8,192 of them a sequence.
+    assert [point["sequences"] for point in result["capacity"]] == [149, 37, 4, 1]
+
+
+def test_a_result_for_each_combination(session_cli, validated):
+    run = session_cli(
+        *("profile", "--arch", "mqa", "--model", "gpt2", "--stream-memory", "128MiB"),
+        *("--tokens", "64,128", "--sequences", "1", "--block-size", "16,32"),
+        *("--time-budget", "0.1", "--format", "json"),
+    )
+    assert (run.exit_code, run.stderr) == (0, "")
+    points = [
+        (r["model"]["name"], r["tokens"], r["sequences"], r["block_size"])
+        for r in validated(run.stdout)["results"]
+    ]
+    assert points == [
+        (model, tokens, 1, block)
+        for model in ("starcoder", "gpt2")
+        for tokens in (64, 128)
+        for block in (16, 32)
+    ]
+
+
+def test_a_budget_that_is_too_short_says_what_was_dropped(session_cli, validated):
+    run = session_cli("profile", "--arch", "mla", *SMALL, "--time-budget", "0.001", "--format=json")
+    assert run.exit_code == 0
+    (result,) = validated(run.stdout)["results"]
+    assert result["streams"] == []
+    (warning,) = [w for w in result["warnings"] if "--time-budget" in w]
+    assert all(word in warning for word in ("decode_read", "append", "latent", "fresh"))
+
+
+def test_reports_for_people(session_cli):
+    texts = {
+        format_: session_cli("profile", "--arch", "mqa", *TINY, *PATIENT, "--format", format_)
+        for format_ in ("table", "markdown", "csv")
+    }
+    for run in texts.values():
+        assert (run.exit_code, run.stderr) == (0, "")
+        assert "\x1b" not in run.stdout
+        assert "nan" not in run.stdout.lower().split()
+    for word in ("decode_read", "shuffled", "reserved = logical + wastes", "sequences that fit"):
+        assert word in texts["table"].stdout
+        assert word in texts["markdown"].stdout
+    assert "cache only" in texts["table"].stdout
+    rows = list(csv.DictReader(io.StringIO(texts["csv"].stdout)))
+    assert {row["stream.op"] for row in rows} == {"decode_read", "append"}
+    assert {row["model.name"] for row in rows} == {"starcoder"}
+
+
+def test_more_memory_than_there_is(fails):
+    message = fails(3, "profile", "--arch", "mla", "--stream-memory", "900TiB")
+    assert "900 TiB" in message
+    largest = message.split("Try --stream-memory ")[1].split()[0]
+    assert largest.endswith("MiB")
+    assert int(largest.removesuffix("MiB")) > 0
+
+
+@pytest.mark.parametrize(
+    ("option", "too_many", "fitting"),
+    [
+        ("--sequences", "1000", r"at most (\d+) sequences of 256 tokens fit"),
+        ("--tokens", "1m", r"no sequence of 1,024k tokens fits; (\d+) tokens would"),
+    ],
+)
+def test_what_does_not_fit_is_told_what_would(fails, run_cli, option, too_many, fitting):
+    small = ("profile", "--arch", "mla", "--stream-memory", "64MiB", "--tokens", "256")
+    small = small if option == "--sequences" else small[:-2]
+    message = fails(3, *small, option, too_many)
+    assert "--stream-memory" in message
+    found = re.search(fitting, message)
+    assert found, message
+    most = int(found[1])
+    assert run_cli(*small, option, most, "--time-budget", "0.1").exit_code == 0
+    beyond = most + 1 if option == "--sequences" else most + 16
+    fails(3, *small, option, beyond)
+
+
+def test_what_cannot_be_profiled(fails):
+    logical = ("profile", "--arch", "mla", "--stream-memory", "64MiB", "--engine", "logical")
+    assert "--engine paged" in fails(2, *logical)
+    assert "--tokens is 0" in fails(2, *logical[:-2], "--tokens", "0")
+
+
+def test_cpus_that_may_not_be_used(fails):
+    assert "4095" in fails(2, "profile", "--arch", "mla", "--cpus", "4095")
+
+
+def test_an_existing_output_file_is_refused_before_the_work(fails, tmp_path):
+    (tmp_path / "out.json").write_text("precious")
+    message = fails(2, "profile", "--arch", "mla", "--stream-memory", "900TiB", "-o", "out.json")
+    assert "--force" in message
+
+
+def test_a_run_that_fails_leaves_no_file(fails, tmp_path):
+    fails(3, "profile", "--arch", "mla", "--stream-memory", "900TiB", "-o", "out.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_ctrl_c_leaves_no_half_written_file(run_cli, tmp_path, existing):
+    """stderr is a terminal here, so that the progress on it says when the measuring has begun."""
+    if existing:
+        (tmp_path / "out.json").write_text("precious")
+    terminal, stderr = pty.openpty()
+    arguments = ("profile", "--arch", "mla", *SMALL, "--time-budget", "600", "-o", "out.json")
+    with subprocess.Popen(
+        [*run_cli.command, *arguments, "--force", "--format", "json"],
+        cwd=tmp_path,
+        env=run_cli.env | {"TERM": "xterm", "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+    ) as process:
+        os.close(stderr)
+        shown = b""
+        while b"decode_read" not in shown:
+            shown += os.read(terminal, 4096)
+        os.killpg(process.pid, signal.SIGINT)
+        stdout, _ = process.communicate(timeout=60)
+    with contextlib.suppress(OSError):  # a terminal that nobody holds open any more
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    assert process.returncode == 130
+    assert stdout == b""
+    assert shown.decode().count("kvprof: error: interrupted") == 1
+    assert "Traceback" not in shown.decode()
+    kept = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert kept == ({"out.json": "precious"} if existing else {})
+
+
+def test_progress_goes_to_a_terminal_only(mla, run_cli, tmp_path):
+    run = run_cli("profile", "--arch", "mla", *SMALL, *QUICK, "--format=json", "-o", "out.json")
+    assert (run.exit_code, run.stdout, run.stderr) == (0, "", "Wrote out.json\n")
+    (result,) = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert result["bytes"] == mla["bytes"]

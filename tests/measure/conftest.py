@@ -1,0 +1,111 @@
+"""A small real pool, and placements in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kvprof._core import CpuBackend
+from kvprof.accounting import CacheGroup, cache_groups
+from kvprof.config import parse_config
+from kvprof.measure.pool import Pool, plan_memory
+from kvprof.model import Model, lay_out
+from kvprof.plan import AllocationPlan
+from kvprof.registry import registry
+from kvprof.size import Request, place
+
+MIB = 2**20
+
+SMALL_CONFIGS = {
+    "gqa": {
+        "model_type": "llama",
+        "num_hidden_layers": 3,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "hidden_size": 256,
+    },
+    "mla": {
+        "model_type": "deepseek_v3",
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "hidden_size": 256,
+        "kv_lora_rank": 512,
+        "qk_rope_head_dim": 64,
+    },
+    "sliding": {
+        "model_type": "gemma3_text",
+        "num_hidden_layers": 7,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "hidden_size": 128,
+        "sliding_window": 40,
+        "sliding_window_pattern": 3,
+    },
+    "hybrid": {
+        "model_type": "jamba",
+        "num_hidden_layers": 8,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "hidden_size": 128,
+    },
+    "ssm": {"model_type": "mamba", "num_hidden_layers": 3, "hidden_size": 96},
+    "odd": {
+        # A state of 17 channels: (17 x 3 + 17 x 3) x 2 B = 204 B, no whole number of words.
+        "model_type": "mamba",
+        "num_hidden_layers": 2,
+        "hidden_size": 17,
+        "expand": 1,
+        "state_size": 3,
+    },
+}
+"""Configs of each family that are small enough to age a pool of a few MiB."""
+
+
+@pytest.fixture(scope="session")
+def backend() -> CpuBackend:
+    return CpuBackend()
+
+
+@pytest.fixture(scope="session")
+def pool(backend: CpuBackend) -> Pool:
+    memory = backend.allocate(24 * MIB)
+    backend.fill(memory, 0, 24 * MIB, 7)
+    return Pool(memory, 20 * MIB, 4 * MIB, 0.0, 0.0, None)
+
+
+@pytest.fixture(params=sorted(SMALL_CONFIGS))
+def small_model(request: pytest.FixtureRequest) -> Model:
+    return _small(request.param)
+
+
+@pytest.fixture
+def small() -> Callable[[str], Model]:
+    """A small model of a family by name."""
+    return _small
+
+
+def _small(name: str) -> Model:
+    return lay_out(parse_config(SMALL_CONFIGS[name], name=name, source="test"))
+
+
+Placed = tuple[AllocationPlan, tuple[CacheGroup, ...]]
+
+
+@pytest.fixture
+def placed(pool: Pool) -> Callable[[Model, int, int], Placed]:
+    """Place a model in the small pool for sequences of so many tokens, in blocks of a size."""
+
+    def place_model(model: Model, tokens: int, block_size: int) -> Placed:
+        request = Request(
+            tokens=tokens,
+            block_size=block_size,
+            memory_bytes=plan_memory(pool.nbytes, 4),
+            cache_dtype="bfloat16",
+        )
+        placement = place(model, registry().engine("paged").what, request)
+        assert placement.plan is not None
+        return placement.plan, cache_groups(placement.layout)
+
+    return place_model

@@ -1,0 +1,74 @@
+"""Pairwise ratios, the noise gate and the stopping rule, on samples worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from typing import NamedTuple
+
+import pytest
+
+from kvprof.measure.sampler import MAX_SAMPLES, MIN_SAMPLES, sample_pair, summarise
+
+
+class Pass(NamedTuple):
+    seconds: float
+    nbytes: int
+
+
+def script(seconds: Iterator[float], nbytes: int) -> Callable[[], Pass]:
+    return lambda: Pass(next(seconds), nbytes)
+
+
+def no_flush() -> None:
+    pass
+
+
+def test_steady_samples_stop_at_once_with_the_ratio_of_the_rates() -> None:
+    # 100 B in 2 s against 400 B in 1 s: 50 B/s to 400 B/s.
+    paired = sample_pair(script(repeat(2.0), 100), script(repeat(1.0), 400), no_flush, 1e9)
+    assert paired.ratio == 0.125
+    assert paired.bytes_per_s == 50.0
+    assert paired.ceiling_bytes_per_s == 400.0
+    assert len(paired.seconds) == MIN_SAMPLES
+    assert len(paired.ceiling_seconds) == MIN_SAMPLES + 1
+    assert not paired.noisy
+
+
+def test_a_drift_that_hits_both_leaves_the_ratio_alone() -> None:
+    # The machine slows down by 1 % from each sample to the next; operation = half the ceiling.
+    # One unrecorded pass of each comes first.
+    ceiling = chain([1.0], (1.01 ** (2 * i) for i in range(100)))
+    operation = chain([1.0], (2 * 1.01 ** (2 * i + 1) for i in range(100)))
+    paired = sample_pair(script(operation, 100), script(ceiling, 100), no_flush, 1e9)
+    assert paired.ratio == pytest.approx(0.5, rel=1e-3)
+    assert not paired.noisy
+
+
+def test_a_ceiling_that_differs_from_itself_by_more_than_a_twentieth_is_noisy() -> None:
+    ceiling = chain([1.0], *(repeat([1.0, 1.1], 100)))
+    paired = sample_pair(script(repeat(1.0), 100), script(ceiling, 100), no_flush, 1e9)
+    assert paired.noisy
+
+
+def test_an_unsteady_ratio_is_sampled_until_the_limit_or_the_budget() -> None:
+    def unsteady() -> Callable[[], Pass]:
+        return script(chain.from_iterable(repeat([1.0, 3.0])), 100)
+
+    ceiling = script(repeat(1.0), 100)
+    assert len(sample_pair(unsteady(), ceiling, no_flush, 1e9).seconds) == MAX_SAMPLES
+    assert len(sample_pair(unsteady(), ceiling, no_flush, 0.0).seconds) == 2
+
+
+def test_a_flush_runs_before_every_recorded_pass() -> None:
+    flushes = []
+    paired = sample_pair(
+        script(repeat(1.0), 1), script(repeat(1.0), 1), lambda: flushes.append(1), 1e9
+    )
+    assert len(flushes) == len(paired.seconds) + len(paired.ceiling_seconds)
+
+
+def test_quartiles_by_hand() -> None:
+    found = summarise((1.0, 2.0, 3.0, 4.0, 5.0))
+    assert (found.q1, found.median, found.q3) == (2.0, 3.0, 4.0)
+    assert found.samples == (1.0, 2.0, 3.0, 4.0, 5.0)

@@ -1,0 +1,79 @@
+"""Runs and slots of block tables, against positions counted token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kvprof.layout import All, Last, Once
+from kvprof.measure.tables import admit_all, contiguous, run_slots, shuffled, table_runs
+from kvprof.model import Model
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(lengths=st.lists(st.integers(0, 150), min_size=1, max_size=6), block_size=st.integers(1, 40))
+def test_runs_hold_exactly_the_rows_that_each_sequence_must_keep(
+    small_model: Model, placed: Callable, lengths: list[int], block_size: int
+) -> None:
+    plan, _ = placed(small_model, 200, block_size)
+    allocator = admit_all(plan, lengths, 0)
+    for index, group in enumerate(plan.groups):
+        runs = table_runs(allocator, group, index)
+        expected = []
+        for sequence, length in zip(allocator.sequences, lengths, strict=True):
+            first_block, ids = allocator.block_table(int(sequence), index)
+            for position in _kept_positions(group.keep, length):
+                block, row = divmod(position, group.rows_per_block)
+                expected.append(int(ids[block - first_block]) * group.rows_per_block + row)
+        assert run_slots(runs, group.rows_per_block).tolist() == expected
+
+
+def _kept_positions(keep: object, tokens: int) -> list[int]:
+    if isinstance(keep, Once):
+        return [0] if tokens else []
+    if isinstance(keep, Last):
+        return [p for p in range(tokens) if p > tokens - 1 - keep.n]
+    assert isinstance(keep, All)
+    return list(range(tokens))
+
+
+def test_a_fresh_pool_gives_ascending_blocks(small_model: Model, placed: Callable) -> None:
+    plan, _ = placed(small_model, 64, 8)
+    allocator = admit_all(plan, [64] * 5, 0)
+    for index, group in enumerate(plan.groups):
+        blocks = table_runs(allocator, group, index)[:, 0].astype(np.int64)
+        assert np.all(np.diff(blocks) > 0)
+
+
+def test_shuffled_runs_are_the_same_rows_in_other_blocks() -> None:
+    runs = np.array([[0, 0, 16], [1, 0, 16], [2, 3, 5]], np.uint32)
+    moved = shuffled(runs, 1000, seed=3)
+    assert moved[:, 1:].tolist() == runs[:, 1:].tolist()
+    assert len(set(moved[:, 0].tolist())) == 3
+    assert moved[:, 0].max() < 1000
+    assert moved[:, 0].tolist() != [0, 1, 2]
+
+
+def test_contiguous_is_one_run_of_all_rows() -> None:
+    runs = np.array([[7, 0, 16], [3, 4, 12]], np.uint32)
+    assert contiguous(runs).tolist() == [[0, 0, 28]]
+
+
+@pytest.mark.parametrize(
+    ("runs", "rows", "slots"),
+    [
+        ([[5, 2, 3]], 16, [82, 83, 84]),  # 5 * 16 + 2
+        ([[1, 0, 2], [0, 1, 1]], 2, [2, 3, 1]),
+        ([[4, 0, 1]], 1, [4]),
+    ],
+)
+def test_slots_by_hand(runs: list[list[int]], rows: int, slots: list[int]) -> None:
+    assert run_slots(np.array(runs, np.uint32), rows).tolist() == slots
