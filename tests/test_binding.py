@@ -189,3 +189,11 @@ def test_nemotron_keeps_its_state_in_the_dtype_its_config_names() -> None:
     )
     assert placed.dtypes.state == "float32"
     assert fixed_bytes(cache_groups(placed.layout)) == 49_082_368
+
+
+def test_the_packed_record_of_a_sparse_model_packs_its_indexer_too():
+    # DeepSeek V3.2: 656 B of latent and RoPE and 128 e4m3 + one float32 scale = 132 B of indexer,
+    # in 61 layers: 61 * (656 + 132) = 48,068 B per token.
+    layout = catalogue_model("deepseek-v3.2").layout
+    dtypes = Dtypes(cache="fp8_ds_mla", state="bfloat16", model="bfloat16")
+    assert per_token(cache_groups(bind(layout, dtypes))) == 48_068

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvprof.catalogue import read_catalogue
-from kvprof.config import MAX_CONFIG_BYTES, MAX_LAYERS, parse_config, read_config
+from kvprof.config import MAX_LAYERS
+from kvprof.config_file import MAX_CONFIG_BYTES, parse_config, read_config
 from kvprof.conformance import layout_problems
 from kvprof.errors import ConfigError, UsageError
 from kvprof.layout import CacheLayout
@@ -82,7 +83,9 @@ def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
     assert "config.json" in refusal(tmp_path)
 
 
-def test_a_name_with_a_nul_is_refused() -> None:
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="File name too long"):
+        read_config("x" * 5000)
     with pytest.raises(ConfigError, match="null byte"):
         read_config("config\0.json")
 

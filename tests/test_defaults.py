@@ -6,7 +6,7 @@ import pytest
 
 from kvprof.accounting import cache_groups, growing_per_token, per_token
 from kvprof.binding import Dtypes, bind
-from kvprof.config import parse_config
+from kvprof.config_file import parse_config
 from kvprof.errors import ConfigError
 from kvprof.model import Model, lay_out
 
@@ -62,7 +62,7 @@ SIZES = {
         ("llama", {}, ["All"] * 6),
         # Qwen publishes a window and does not use it
         ("qwen2", {"sliding_window": 131072}, ["All"] * 6),
-        ("qwen3", {"sliding_window": 131072}, ["All"] * 6),
+        ("qwen3", {"sliding_window": 131072, "num_hidden_layers": 36}, ["All"] * 36),
         (
             "qwen2",
             {"sliding_window": 64, "use_sliding_window": True, "max_window_layers": 4},
@@ -72,7 +72,7 @@ SIZES = {
     ],
 )
 def test_windows(model_type: str, fields: dict[str, Any], expected: list[str]) -> None:
-    assert kept(model_type=model_type, **SIZES, **fields) == expected
+    assert kept(model_type=model_type, **{**SIZES, **fields}) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,30 @@ def test_jamba_as_its_class_has_it() -> None:
         "conv_state": (3, 8192),
         "ssm_state": (8192, 16),
     }
+
+
+@pytest.mark.parametrize(
+    ("model_type", "fields", "expected"),
+    [
+        # d_conv 4 keeps 3 inputs; expand 2; d_state 16, or 128 in heads of 64 and 8 groups
+        ("mamba", {}, {"conv_state": (3, 4096), "ssm_state": (4096, 16)}),
+        (
+            "mamba2",
+            {"num_heads": 64},
+            {"conv_state": (3, 4096 + 2 * 8 * 128), "ssm_state": (64, 64, 128)},
+        ),
+        ("recurrent_gemma", {}, {"conv_state": (3, 2048), "recurrent_state": (2048,)}),
+        ("lfm2", {"layer_types": ["conv"] * 6}, {"conv_state": (2, 2048)}),
+    ],
+)
+def test_states(
+    model_type: str, fields: dict[str, Any], expected: dict[str, tuple[int, ...]]
+) -> None:
+    sizes = SIZES if model_type in {"recurrent_gemma", "lfm2"} else {}
+    model = laid_out(
+        model_type=model_type, **{"num_hidden_layers": 6, "hidden_size": 2048, **sizes, **fields}
+    )
+    assert {f.name: f.shape for f in model.layout.layers[0].owns[0].fields} == expected
 
 
 def test_a_latent_has_no_default() -> None:

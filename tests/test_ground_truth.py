@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from kvprof.accounting import cache_groups, logical_bytes
 from kvprof.binding import Dtypes, bind
-from kvprof.config import parse_config
+from kvprof.config_file import parse_config
 from kvprof.errors import ConfigError
 from kvprof.layout import Cache, CacheLayout, Chunk, Keep, Last
 from kvprof.model import Model, config_model, lay_out

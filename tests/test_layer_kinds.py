@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kvprof.config import parse_config
+from kvprof.config_file import parse_config
 from kvprof.errors import ConfigError
 from kvprof.layer_kinds import layer_kinds
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kvprof.config import parse_config
+from kvprof.config_file import parse_config
 from kvprof.conformance import layout_problems
 from kvprof.errors import ConfigError
 from kvprof.layout import All, CacheLayout, Chunk, Last, Mode, Once, TopK

@@ -11,12 +11,13 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from kvprof import __version__
 from kvprof.catalogue import read_catalogue
+from kvprof.document import Document, document_json, json_schema
 from kvprof.layers import attention_cache, layer
 from kvprof.layout import CacheLayout
 from kvprof.model import Model, catalogue_model, lay_out
 from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits, paged_plan
 from kvprof.registry import registry
-from kvprof.result import Document, document_json, json_schema, number
+from kvprof.result import number
 from kvprof.size import Request, place, size_model
 
 VALIDATOR = Draft202012Validator(json_schema())
@@ -91,7 +92,17 @@ def test_exactly_the_contracts_envelope() -> None:
     assert written["kind"] == "size"
     assert written["kvprof_version"] == __version__
     assert written["argv"] == ["kvprof", "size"]
+    assert written["environment"] == {"python": "3"}
     assert len(written["results"]) == 2
+
+
+def test_what_is_no_number_is_never_written() -> None:
+    result = size_model(MODELS["gpt2"], registry().engine("logical").what, Request(tokens=1))
+    broken = msgspec.structs.replace(
+        result, bytes=msgspec.structs.replace(result.bytes, per_token=float("nan"))
+    )
+    with pytest.raises(ValueError, match="JSON"):
+        document(broken)
 
 
 def test_the_schema_is_one() -> None:

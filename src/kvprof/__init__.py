@@ -30,7 +30,7 @@ _PUBLIC = {
     "hookimpl": "kvprof.hookspecs",
     "lay_out": "kvprof.model",
     "open_device": "kvprof.device",
-    "read_config": "kvprof.config",
+    "read_config": "kvprof.config_file",
     "reference_model": "kvprof.model",
     "size_model": "kvprof.size",
 }

@@ -85,8 +85,9 @@ def _bind(field: Field, dtypes: Dtypes) -> tuple[Field, ...]:
         # FlashInfer and vLLM: e2m1 values, one e4m3 scale per 16 along the innermost dimension.
         return _scaled(field, "fp4_e2m1", _NVFP4_BLOCK, "fp8_e4m3", dtype)
     if dtype == "fp8_ds_mla":
-        # vLLM flashmla_sparse.py: 512 e4m3, 4 float32 scales, 64 bfloat16 RoPE = 656 B.
-        if field.codec == "mla_latent":
+        # vLLM flashmla_sparse.py: 512 e4m3, 4 float32 scales, 64 bfloat16 RoPE = 656 B; an indexer
+        # of 128 e4m3 and its scale = 132 B (deepseek_v2.py).
+        if field.codec in ("mla_latent", "mla_index"):
             return _scaled(field, "fp8_e4m3", _MLA_SCALE_BLOCK, "float32", dtype)
         if field.codec == "mla_rope":
             return (replace(field, dtype="bfloat16", codec="plain"),)

@@ -1,14 +1,13 @@
-"""A model's config.json in, a `ModelConfig` of checked, uniformly spelled fields out.
+"""Raw fields of a config in, checked and uniformly spelled ones out.
 
-Configs are untrusted: size, depth and every number are bounded, and nothing in them is run.
+Configs are untrusted: every number is bounded, and nothing in them is run.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from msgspec import Struct
@@ -16,13 +15,8 @@ from msgspec.structs import replace
 
 from kvprof.errors import ConfigError
 
-MAX_CONFIG_BYTES = 8 * 2**20
 MAX_DIMENSION = 2**31 - 1
 MAX_LAYERS = 10_000
-_MAX_DEPTH = 64
-
-LANGUAGE_SECTIONS = ("thinker_config", "text_config", "language_config", "llm_config", "decoder")
-"""Where multimodal configs keep their language model, searched recursively."""
 
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "layers": (
@@ -130,7 +124,7 @@ class ModelConfig(Struct, frozen=True):
             whole = value == int(value)
         if not whole or not minimum <= value <= MAX_DIMENSION:
             self.refuse(
-                f"{name} is {_shown(value)}; it must be a whole number from {minimum} to "
+                f"{name} is {shown(value)}; it must be a whole number from {minimum} to "
                 f"{MAX_DIMENSION}"
             )
         return int(value)
@@ -148,7 +142,7 @@ class ModelConfig(Struct, frozen=True):
             return of
         number = isinstance(factor, int | float) and not isinstance(factor, bool)
         if not number or not 0 < factor <= MAX_DIMENSION:
-            self.refuse(f"{name} is {_shown(factor)}; it must be a number above 0")
+            self.refuse(f"{name} is {shown(factor)}; it must be a number above 0")
         return self.whole_number(f"{name} x {of}", factor * of)
 
     def flag(self, name: str, *, default: bool) -> bool:
@@ -157,21 +151,21 @@ class ModelConfig(Struct, frozen=True):
         if value is None:
             return default
         if not isinstance(value, bool):
-            self.refuse(f"{name} is {_shown(value)}; it must be true or false")
+            self.refuse(f"{name} is {shown(value)}; it must be true or false")
         return value
 
     def text(self, name: str) -> str | None:
         """A text field, None when absent. Raises ConfigError when it is no text."""
         value = self.value(name)
         if value is not None and not isinstance(value, str):
-            self.refuse(f"{name} is {_shown(value)}; it must be text")
+            self.refuse(f"{name} is {shown(value)}; it must be text")
         return value
 
     def items(self, name: str) -> list[Any] | None:
         """A list field, None when absent. Raises ConfigError when it is no list."""
         value = self.value(name)
         if value is not None and not isinstance(value, list):
-            self.refuse(f"{name} is {_shown(value)}; it must be a list")
+            self.refuse(f"{name} is {shown(value)}; it must be a list")
         return value
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> ModelConfig:
@@ -229,101 +223,12 @@ class ModelConfig(Struct, frozen=True):
         return next((found for name in _STATE_DTYPES if (found := self.text(name))), None)
 
 
-def read_config(path: str | Path) -> ModelConfig:
-    """Read a Hugging Face config.json (a file, or the folder that holds it).
-
-    Raises
-    ------
-    ConfigError
-        When the file is missing, too large, not JSON, nested too deeply, or no model's config.
-    """
-    file = Path(path)
-    if file.is_dir():
-        file = file / "config.json"
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_CONFIG_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"cannot read the config {str(file)!r}: {reason}",
-            hint="--config takes a config.json or the folder that holds it; "
-            "--model takes a name of `kvprof list models`.",
-        ) from None
-    if len(raw) > MAX_CONFIG_BYTES:
-        raise ConfigError(
-            f"{file}: larger than {MAX_CONFIG_BYTES} bytes, which no config.json is",
-            hint="Is it the weights or their index? Give the model's config.json.",
-        )
-    named_after_folder = file.name == "config.json" and file.resolve().parent.name
-    return parse_config(
-        _parse_json(raw, str(file)), name=named_after_folder or file.stem, source=str(file)
-    )
-
-
-def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
-    """A `ModelConfig` from a decoded config.json.
-
-    Raises
-    ------
-    ConfigError
-        When the document is no JSON object, or nests its language model without end.
-    """
-    if not isinstance(document, dict):
-        raise ConfigError(f"{source}: holds {_shown(document)} where a JSON object should be")
-    sections = list(_language_sections(document, source))
-    model_type = next((s["model_type"] for s in reversed(sections) if s.get("model_type")), None)
-    if model_type is not None and not isinstance(model_type, str):
-        raise ConfigError(f"{source}: model_type is {_shown(model_type)}; it must be text")
-    fields = sections[-1]
-    if any(section.get("is_encoder_decoder") is True for section in sections):
-        # Said of the whole; its decoder then keeps cross attention that its section may not name.
-        fields = {**fields, "is_encoder_decoder": True}
-    config = ModelConfig(name, source, model_type, fields)
-    dtypes = (
-        ModelConfig(name, source, model_type, section).text(field)
-        for section in reversed(sections)
-        for field in ("dtype", "torch_dtype")
-    )
-    return replace(config, dtype=next((dtype for dtype in dtypes if dtype), None))
-
-
-def _language_sections(document: dict[str, Any], source: str) -> Iterator[dict[str, Any]]:
-    """The config and, inside it, the language model's section, outermost first."""
-    for _ in range(_MAX_DEPTH):
-        yield document
-        inner = next(
-            (document[name] for name in LANGUAGE_SECTIONS if isinstance(document.get(name), dict)),
-            None,
-        )
-        if inner is None:
-            return
-        document = inner
-    raise ConfigError(f"{source}: its language model is nested more than {_MAX_DEPTH} levels deep")
-
-
-def _parse_json(raw: bytes, source: str) -> Any:
-    try:
-        return json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise ConfigError(
-            f"{source}: not a text file", hint="Give the model's config.json, not its weights."
-        ) from None
-    except RecursionError:
-        raise ConfigError(f"{source}: nested too deeply to be a config") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"{source}: not valid JSON: {error}", hint="Is the file complete?"
-        ) from None
-    except ValueError:  # Python reads integers of at most 4,300 digits
-        raise ConfigError(f"{source}: holds a number of thousands of digits") from None
-
-
 def _spelled(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(spelling for name in names for spelling in SPELLINGS.get(name, (name,)))
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a config as messages quote it."""
     try:
         text = json.dumps(value)
     except (ValueError, RecursionError):

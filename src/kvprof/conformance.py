@@ -24,7 +24,7 @@ from kvprof.layout import (
     Whole,
 )
 
-CODECS = ("plain", "mla_latent", "mla_rope")
+CODECS = ("plain", "mla_latent", "mla_rope", "mla_index")
 _A_SIZE = f"a whole number from 1 to {MAX_DIMENSION}"
 
 

@@ -128,7 +128,7 @@ def short_convolution_cache(d_conv: int, channels: int) -> Cache:
 
 def indexer_cache(head_dim: int) -> Cache:
     """The lightning indexer of sparse attention (DeepSeek-V3.2): ``index_k [head_dim]`` a token."""
-    return Cache("indexer", (Field("index_k", (("index_head_dim", head_dim),)),))
+    return Cache("indexer", (Field("index_k", (("index_head_dim", head_dim),), codec="mla_index"),))
 
 
 def layer(index: int, *caches: Cache) -> Layer:

@@ -27,7 +27,8 @@ class Field(Struct, frozen=True):
     """One stored tensor: its shape per entry (or per sequence) and its dtype.
 
     ``dtype`` is a role (`CACHE`, `STATE`, `MODEL`) or a fixed element type. ``codec`` names the
-    field's place in a packed record (``mla_latent``, ``mla_rope``); ``plain`` has none.
+    field's place in a packed record (``mla_latent``, ``mla_rope``, ``mla_index``); ``plain`` has
+    none.
     """
 
     name: str

@@ -22,11 +22,6 @@ def cache_memory(
     UsageError
         When both are given, or the weights leave nothing.
     """
-    if weights_bytes is not None and memory is not None:
-        raise UsageError(
-            "--weights is taken off --device-memory; --memory is what the cache alone may use",
-            hint="Give --device-memory with --weights, or --memory without.",
-        )
     if memory is not None and device_memory is not None:
         raise UsageError(
             "--memory and --device-memory are two ways to say one thing; give one of them"

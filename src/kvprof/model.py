@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from kvprof.config import ModelConfig, read_config
+from kvprof.config import ModelConfig
+from kvprof.config_file import read_config
 from kvprof.conformance import layout_problems
 from kvprof.errors import ConfigError, KvprofError, PluginError
 from kvprof.hookspecs import Architecture

@@ -17,6 +17,8 @@ for _power, _letter in enumerate("kmgtp", start=1):
     _BYTE_UNITS[f"{_letter}b"] = 1000**_power
 _TOKEN_UNITS = {"": 1, "k": 1024, "m": 1024**2}
 _BINARY_PREFIXES = ("KiB", "MiB", "GiB", "TiB", "PiB")
+_ROUNDS_UP = 0.9995
+"""What three digits round to one of the next unit."""
 _DECIMAL_PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
@@ -97,7 +99,7 @@ def format_rate(bytes_per_s: float) -> str:
 def format_seconds(seconds: float) -> str:
     """Seconds with the unit that keeps three digits readable."""
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= scale:
+        if seconds >= scale * _ROUNDS_UP:
             return f"{_trim(seconds / scale)} {unit}"
     return f"{_trim(seconds / 1e-9)} ns"
 
@@ -105,7 +107,7 @@ def format_seconds(seconds: float) -> str:
 def format_count(value: float) -> str:
     """``94123.4`` as ``94.1k``, for rates such as tokens per second."""
     for prefix, scale in _DECIMAL_PREFIXES:
-        if value >= scale:
+        if value >= scale * _ROUNDS_UP:
             return f"{_trim(value / scale)}{prefix}"
     return _trim(value)
 

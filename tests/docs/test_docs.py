@@ -17,11 +17,12 @@ import msgspec
 import pytest
 
 from kvprof.commands import VERBS, Session, kvprof
-from kvprof.config import LANGUAGE_SECTIONS, SPELLINGS
+from kvprof.config import SPELLINGS
+from kvprof.config_file import LANGUAGE_SECTIONS
+from kvprof.document import RESULT_KINDS
 from kvprof.dtypes import CACHE_DTYPES
 from kvprof.layer_kinds import KIND_WORDS, UNREAD_FIELDS
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
-from kvprof.result import RESULT_KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

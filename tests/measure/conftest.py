@@ -8,7 +8,7 @@ import pytest
 
 from kvprof._core import CpuBackend
 from kvprof.accounting import CacheGroup, cache_groups
-from kvprof.config import parse_config
+from kvprof.config_file import parse_config
 from kvprof.measure.pool import Pool, plan_memory
 from kvprof.model import Model, lay_out
 from kvprof.plan import AllocationPlan

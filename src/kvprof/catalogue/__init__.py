@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from kvprof.config import ModelConfig, parse_config
+from kvprof.config import ModelConfig
+from kvprof.config_file import parse_config
 
 
 class CatalogueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

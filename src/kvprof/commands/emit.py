@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from kvprof.document import Document
 from kvprof.output import Destination
 from kvprof.reports import render
-from kvprof.result import Document
 
 if TYPE_CHECKING:
     from msgspec import Struct

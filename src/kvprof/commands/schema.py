@@ -23,7 +23,7 @@ def command(output: Path | None, force: bool) -> None:
     """Print the JSON Schema (2020-12) of every document that kvprof writes."""
     import json  # noqa: PLC0415
 
+    from kvprof.document import json_schema  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
-    from kvprof.result import json_schema  # noqa: PLC0415
 
     Destination(output, force=force).write(json.dumps(json_schema(), indent=2) + "\n")

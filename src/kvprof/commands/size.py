@@ -39,11 +39,17 @@ def command(session: Any, /, **options: Any) -> None:
     kvprof size --config ./config.json --engine logical,paged --block-size 16,64 --sequences 32
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
+    from kvprof.errors import UsageError  # noqa: PLC0415
     from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
     from kvprof.size import Request, size_model  # noqa: PLC0415
 
+    if options["weights"] is not None and options["device_memory"] is None:
+        raise UsageError(
+            "--weights is taken off --device-memory, which is not given",
+            hint="Give --device-memory too, or --memory alone: what the cache may use.",
+        )
     destination = Destination(options["output"], force=options["force"])
     engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("logical",)]
     results = []

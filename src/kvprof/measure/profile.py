@@ -22,12 +22,7 @@ from kvprof.measure.streams import Job, Streamed, Workbench, read_jobs, run_jobs
 from kvprof.measure.tables import admit_all
 from kvprof.model import Model
 from kvprof.plan import AllocationPlan
-from kvprof.result import (
-    AllocationResult,
-    DeviceResult,
-    FragmentationResult,
-    ProfileResult,
-)
+from kvprof.result import AllocationResult, DeviceResult, FragmentationResult, ProfileResult
 from kvprof.size import Request, size_placement
 from kvprof.units import format_bytes
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kvprof.document import Document, document_json
 from kvprof.reports.sheet import Sheet
-from kvprof.result import Document, document_json
 
 
 def render(document: Document, format_: str, *, terminal: bool = False) -> str:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kvprof.result import Document, results_of
+from kvprof.document import Document, results_of
 
 _LISTS_OF_PROFILE = "streams"
 

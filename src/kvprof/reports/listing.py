@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from kvprof.document import Document
 from kvprof.reports.sheet import Column, Sheet
 from kvprof.result import (
     ArchitectureRow,
@@ -14,7 +15,6 @@ from kvprof.result import (
     CheckResult,
     DeviceRow,
     DoctorRow,
-    Document,
     EngineRow,
 )
 from kvprof.units import format_bytes

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from kvprof.document import Document
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import AllocationResult, Document, ProfileResult
+from kvprof.result import AllocationResult, ProfileResult
 from kvprof.units import (
     format_bytes,
     format_count,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kvprof.document import Document
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import Document, SizeResult
+from kvprof.result import SizeResult
 from kvprof.units import format_bytes, format_ratio, format_tokens
 
 

@@ -3,7 +3,7 @@ from kvprof_example import REFERENCE, CrossLayerAttention
 
 from kvprof.accounting import cache_groups, logical_bytes, step_traffic
 from kvprof.binding import Dtypes, bind
-from kvprof.config import parse_config
+from kvprof.config_file import parse_config
 from kvprof.errors import ConfigError
 from kvprof.layout import Mode
 from kvprof.testing import check_architecture

@@ -1,0 +1,112 @@
+"""A model's config.json in, the `ModelConfig` of its language model out.
+
+Files are untrusted: their size and depth are bounded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from kvprof.config import ModelConfig, shown
+from kvprof.errors import ConfigError
+
+MAX_CONFIG_BYTES = 8 * 2**20
+_MAX_DEPTH = 64
+
+LANGUAGE_SECTIONS = ("thinker_config", "text_config", "language_config", "llm_config", "decoder")
+"""Where multimodal configs keep their language model, searched recursively."""
+
+
+def read_config(path: str | Path) -> ModelConfig:
+    """Read a Hugging Face config.json (a file, or the folder that holds it).
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, too large, not JSON, nested too deeply, or no model's config.
+    """
+    file = Path(path)
+    try:
+        if file.is_dir():
+            file = file / "config.json"
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_CONFIG_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"cannot read the config {str(file)!r}: {reason}",
+            hint="--config takes a config.json or the folder that holds it; "
+            "--model takes a name of `kvprof list models`.",
+        ) from None
+    if len(raw) > MAX_CONFIG_BYTES:
+        raise ConfigError(
+            f"{file}: larger than {MAX_CONFIG_BYTES} bytes, which no config.json is",
+            hint="Is it the weights or their index? Give the model's config.json.",
+        )
+    named_after_folder = file.name == "config.json" and file.resolve().parent.name
+    return parse_config(
+        _parse_json(raw, str(file)), name=named_after_folder or file.stem, source=str(file)
+    )
+
+
+def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
+    """A `ModelConfig` from a decoded config.json.
+
+    Raises
+    ------
+    ConfigError
+        When the document is no JSON object, or nests its language model without end.
+    """
+    if not isinstance(document, dict):
+        raise ConfigError(f"{source}: holds {shown(document)} where a JSON object should be")
+    sections = list(_language_sections(document, source))
+    model_type = next((s["model_type"] for s in reversed(sections) if s.get("model_type")), None)
+    if model_type is not None and not isinstance(model_type, str):
+        raise ConfigError(f"{source}: model_type is {shown(model_type)}; it must be text")
+    fields = sections[-1]
+    if any(section.get("is_encoder_decoder") is True for section in sections):
+        # Said of the whole; its decoder then keeps cross attention that its section may not name.
+        fields = {**fields, "is_encoder_decoder": True}
+    config = ModelConfig(name, source, model_type, fields)
+    dtypes = (
+        ModelConfig(name, source, model_type, section).text(field)
+        for section in reversed(sections)
+        for field in ("dtype", "torch_dtype")
+    )
+    return replace(config, dtype=next((dtype for dtype in dtypes if dtype), None))
+
+
+def _language_sections(document: dict[str, Any], source: str) -> Iterator[dict[str, Any]]:
+    """The config and, inside it, the language model's section, outermost first."""
+    for _ in range(_MAX_DEPTH):
+        yield document
+        inner = next(
+            (document[name] for name in LANGUAGE_SECTIONS if isinstance(document.get(name), dict)),
+            None,
+        )
+        if inner is None:
+            return
+        document = inner
+    raise ConfigError(f"{source}: its language model is nested more than {_MAX_DEPTH} levels deep")
+
+
+def _parse_json(raw: bytes, source: str) -> Any:
+    try:
+        return json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{source}: not a text file", hint="Give the model's config.json, not its weights."
+        ) from None
+    except RecursionError:
+        raise ConfigError(f"{source}: nested too deeply to be a config") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{source}: not valid JSON: {error}", hint="Is the file complete?"
+        ) from None
+    except ValueError:  # Python reads integers of at most 4,300 digits
+        raise ConfigError(f"{source}: holds a number of thousands of digits") from None

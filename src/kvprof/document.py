@@ -1,0 +1,90 @@
+"""Results in, one JSON document out; and the JSON Schema that every document keeps to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from kvprof import __version__
+from kvprof.result import (
+    ArchitectureRow,
+    CatalogueRow,
+    CheckResult,
+    DeviceRow,
+    DoctorRow,
+    EngineRow,
+    ProfileResult,
+    SizeResult,
+)
+
+SCHEMA_VERSION = "1.0"
+
+RESULT_KINDS: dict[str, type[Struct]] = {
+    "size": SizeResult,
+    "profile": ProfileResult,
+    "models": CatalogueRow,
+    "architectures": ArchitectureRow,
+    "engines": EngineRow,
+    "devices": DeviceRow,
+    "check": CheckResult,
+    "doctor": DoctorRow,
+}
+"""The kinds of document, and what one of its results is."""
+
+
+class Document(Struct, frozen=True):
+    """Results of one kind, and the command that asked for them."""
+
+    kind: str
+    results: tuple[Struct, ...]
+    argv: tuple[str, ...]
+
+
+def document_json(document: Document, environment: dict[str, Any]) -> str:
+    """A document in its envelope as JSON text, newline at the end."""
+    envelope = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": document.kind,
+        "kvprof_version": __version__,
+        "argv": list(document.argv),
+        "environment": environment,
+        "results": [msgspec.to_builtins(result) for result in document.results],
+    }
+    return json.dumps(envelope, indent=2, allow_nan=False) + "\n"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of every document, made from the types above."""
+    kinds = list(RESULT_KINDS)
+    schemas, components = msgspec.json.schema_components(
+        RESULT_KINDS.values(), ref_template="#/$defs/{name}"
+    )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"kvprof document, schema version {SCHEMA_VERSION}",
+        "oneOf": [
+            _envelope_schema(kind, schema) for kind, schema in zip(kinds, schemas, strict=True)
+        ],
+        "$defs": components,
+    }
+
+
+def _envelope_schema(kind: str, result: dict[str, Any]) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "schema_version": {"const": SCHEMA_VERSION},
+        "kind": {"const": kind},
+        "kvprof_version": {"type": "string"},
+        "argv": {"type": "array", "items": {"type": "string"}},
+        "environment": {"type": "object"},
+        "results": {"type": "array", "items": result},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def results_of(document: Document) -> Sequence[dict[str, Any]]:
+    """The results as plain data."""
+    return [msgspec.to_builtins(result) for result in document.results]
