@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from kvprof.config import ModelConfig
 from kvprof.config_file import read_config
-from kvprof.conformance import layout_problems
 from kvprof.errors import ConfigError, KvprofError, PluginError
 from kvprof.hookspecs import Architecture
 from kvprof.labels import label_of
@@ -106,7 +105,11 @@ def _plugin_layout(config: ModelConfig, offered: Offered[Architecture]) -> Cache
             hint=f"`kvprof check {offered.what.name}` says more.",
         ) from error
     # Tests hold the built-in plugins to this; checking them again each time costs every listing.
-    if not offered.origin.builtin and (problems := layout_problems(layout)):
+    if offered.origin.builtin:
+        return layout
+    from kvprof.conformance import layout_problems  # noqa: PLC0415
+
+    if problems := layout_problems(layout):
         raise PluginError(
             f"the plugin {offered.origin} laid out {config.source} wrongly: {problems[0]}",
             hint=f"`kvprof check {offered.what.name}` lists every reason ({len(problems)}).",

@@ -14,7 +14,7 @@ from kvprof.measure.fragmentation import age
 from kvprof.measure.pool import Pool
 from kvprof.model import Model
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
-from kvprof.workload.synthetic import chat_requests
+from kvprof.workload.synthetic import Requests, chat_requests
 
 
 @settings(
@@ -60,16 +60,31 @@ def test_ageing_is_reproducible(small_model: Model, placed: Callable) -> None:
 
 
 def test_requests_have_the_means_that_they_claim() -> None:
-    requests = chat_requests(200_000, requests_per_step=0.5, longest_tokens=10**9, seed=1)
+    requests = chat_requests(200_000, longest_tokens=10**9, seed=1).paced(0.5)
     # The mean of n log-normal draws of spread 1 varies by 1.31 / sqrt(n) = 0.3 % (one sigma).
     assert requests.prompt_tokens.mean() == pytest.approx(161.31, rel=0.015)
     assert requests.output_tokens.mean() == pytest.approx(337.99, rel=0.015)
-    assert requests.arrival_steps[-1] == pytest.approx(400_000, rel=0.015)
+    assert requests.arrival_steps[-1] == pytest.approx(400_000)
     assert np.all(np.diff(requests.arrival_steps) >= 0)
 
 
 def test_requests_are_cut_to_the_longest() -> None:
-    requests = chat_requests(10_000, requests_per_step=1.0, longest_tokens=100, seed=1)
+    requests = chat_requests(10_000, longest_tokens=100, seed=1)
     assert (requests.prompt_tokens + requests.output_tokens).max() <= 100
     assert requests.prompt_tokens.min() >= 1
     assert requests.output_tokens.min() >= 1
+
+
+def test_long_requests_weigh_more_among_the_live() -> None:
+    # One lives 10 steps and holds 4 + 5 on average, one 30 steps and holds 0 + 15:
+    # (10 * 9 + 30 * 15) / 40 = 13.5.
+    requests = Requests(np.array([0.0, 1.0]), np.array([4, 0]), np.array([10, 30]))
+    assert requests.live_tokens == 13.5
+
+
+def test_traffic_is_steady(small: Callable, placed: Callable) -> None:
+    plan, needed = placed(small("gqa"), 512, 16)
+    aged = age(plan, needed, plan.limits.memory_bytes or 0, seed=0)
+    # A queue that grows without end would hold as many as were served.
+    assert aged.batching.waiting < aged.batching.completed / 4
+    assert aged.pool["reserved"] > aged.pool["capacity"] / 2

@@ -13,17 +13,14 @@ from kvprof.errors import KvprofError
 from kvprof.layout import All
 from kvprof.measure.pool import compiled_group
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES, AllocationPlan
-from kvprof.workload.synthetic import (
-    SHAREGPT_OUTPUT_TOKENS,
-    SHAREGPT_PROMPT_TOKENS,
-    chat_requests,
-)
+from kvprof.workload.synthetic import chat_requests
 
 _LONGEST_TOKENS = 2048
 _OFFERED_LOAD = 0.95
 _TURNOVERS = 5
 _LEAST_COMPLETED = 100
 _MAX_STEPS = 200_000
+_REQUESTS = 50_000
 
 
 class Aged(Struct, frozen=True):
@@ -49,14 +46,10 @@ def age(plan: AllocationPlan, needed: Sequence[CacheGroup], pool_bytes: int, see
         The whole pool; what its blocks do not divide is the remainder.
     """
     allocator = CacheAllocator([compiled_group(group) for group in plan.groups])
-    fits = _typical_concurrency(plan)
-    completions = max(_LEAST_COMPLETED, _TURNOVERS * fits)
-    requests = chat_requests(
-        completions + 4 * fits + _LEAST_COMPLETED,
-        requests_per_step=_OFFERED_LOAD * fits / SHAREGPT_OUTPUT_TOKENS,
-        longest_tokens=_longest(plan),
-        seed=seed,
-    )
+    drawn = chat_requests(_REQUESTS, longest_tokens=_longest(plan), seed=seed)
+    fits = _concurrency(plan, round(drawn.live_tokens))
+    requests = drawn.paced(_OFFERED_LOAD * fits / float(drawn.output_tokens.mean()))
+    completions = min(_REQUESTS // 2, max(_LEAST_COMPLETED, _TURNOVERS * fits))
     batching = run_batching(
         allocator,
         arrival_steps=requests.arrival_steps,
@@ -74,9 +67,8 @@ def age(plan: AllocationPlan, needed: Sequence[CacheGroup], pool_bytes: int, see
     )
 
 
-def _typical_concurrency(plan: AllocationPlan) -> int:
-    """Sequences of the mean length, half of the output made, that the pools hold; at least 1."""
-    tokens = round(SHAREGPT_PROMPT_TOKENS + SHAREGPT_OUTPUT_TOKENS / 2)
+def _concurrency(plan: AllocationPlan, tokens: int) -> int:
+    """Sequences of so many tokens that the pools hold; at least 1."""
     shares = [
         Fraction(group.num_blocks or 0, blocks)
         for group in plan.groups

@@ -59,13 +59,14 @@ def _sheet_text(sheet: Sheet, width: int, *, coloured: bool) -> str:
 def _table(sheet: Sheet, widths: Sequence[int]) -> Table:
     headed = any(column.heading for column in sheet.columns)
     table = Table(box=box.SIMPLE_HEAD if headed else None, header_style="dim", show_header=headed)
-    for column, width in zip(sheet.columns, widths, strict=True):
+    natural = _natural_widths(sheet)
+    for column, width, whole in zip(sheet.columns, widths, natural, strict=True):
         table.add_column(
             column.heading,
             justify=column.align,
             overflow="fold",
             width=width,
-            no_wrap=not column.wraps,
+            no_wrap=width == whole,
         )
     for row in sheet.rows:
         table.add_row(*(Text(cell) for cell in row))
@@ -77,8 +78,7 @@ def _widths(sheet: Sheet, available: int) -> list[int]:
 
     rich would find them too, by measuring every cell several times.
     """
-    columns = zip(*(tuple(column.heading for column in sheet.columns), *sheet.rows), strict=True)
-    widths = [max(_longest_line(cell) for cell in cells) for cells in columns]
+    widths = _natural_widths(sheet)
     wrapping = [index for index, column in enumerate(sheet.columns) if column.wraps]
     excess = sum(widths) + _COLUMN_PADDING * len(widths) + 1 - available
     for index in wrapping:
@@ -86,6 +86,11 @@ def _widths(sheet: Sheet, available: int) -> list[int]:
         excess -= widths[index] - min(widths[index], narrowed)
         widths[index] = min(widths[index], narrowed)
     return widths
+
+
+def _natural_widths(sheet: Sheet) -> list[int]:
+    columns = zip(*(tuple(column.heading for column in sheet.columns), *sheet.rows), strict=True)
+    return [max(_longest_line(cell) for cell in cells) for cells in columns]
 
 
 def _longest_line(cell: str) -> int:

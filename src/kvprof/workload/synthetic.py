@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 SHAREGPT_PROMPT_TOKENS = 161.31
@@ -21,16 +22,30 @@ class Requests(Struct, frozen=True):
     prompt_tokens: NDArray[np.int64]
     output_tokens: NDArray[np.int64]
 
+    @property
+    def live_tokens(self) -> float:
+        """Tokens that a live sequence holds, averaged over time.
 
-def chat_requests(
-    count: int, *, requests_per_step: float, longest_tokens: int, seed: int
-) -> Requests:
-    """Log-normal lengths with ShareGPT's means, Poisson arrivals.
+        A request lives for as many steps as it makes tokens, so long ones weigh more than their
+        number: the mean of prompt + output / 2 over requests, weighted by output.
+        """
+        lived = self.output_tokens
+        held = self.prompt_tokens + lived / 2
+        return float((held * lived).sum() / lived.sum())
+
+    def paced(self, requests_per_step: float) -> Requests:
+        """The same requests, arriving at another mean rate."""
+        rate = len(self.arrival_steps) / self.arrival_steps[-1]
+        return replace(self, arrival_steps=self.arrival_steps * (rate / requests_per_step))
+
+
+def chat_requests(count: int, *, longest_tokens: int, seed: int) -> Requests:
+    """Log-normal lengths with ShareGPT's means, Poisson arrivals, one a step on average.
 
     Prompts and outputs are cut so that no request needs more than ``longest_tokens``.
     """
     generator = np.random.default_rng(seed)
-    arrivals = np.cumsum(generator.exponential(1 / requests_per_step, count))
+    arrivals = np.cumsum(generator.exponential(1.0, count))
     prompts = _lengths(generator, SHAREGPT_PROMPT_TOKENS, count)
     outputs = _lengths(generator, SHAREGPT_OUTPUT_TOKENS, count)
     prompts = np.minimum(prompts, max(1, longest_tokens // 2))
