@@ -398,3 +398,18 @@ def test_a_reference_is_not_spoilt_by_the_plugin_that_is_checked() -> None:
     before = dict(registry().model("gpt2-xl").config)
     conformance(Mutates())
     assert registry().model("gpt2-xl").config == before
+
+
+def test_a_layout_that_exits_does_not_pass_the_gate():
+    class Exits:
+        name = "exits"
+        summary = "leaves without a word"
+        reference = "gpt2"
+        model_types = frozenset({"gpt2"})
+
+        def layout(self, config):
+            raise SystemExit(0)
+
+    problems, layout = conformance(Exits())
+    assert layout is None
+    assert any("SystemExit" in problem for problem in problems)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kvprof._core import CacheAllocator, OutOfBlocks
 from kvprof.accounting import cache_groups, entry_bytes, logical_bytes
@@ -95,8 +96,8 @@ def by_brute_force(
 def test_reserved_is_logical_and_named_wastes(name: str, tokens: int, block_size: int) -> None:
     layout = LAYOUTS[name]
     plan = paged_plan(layout, Limits(max_model_len=tokens), block_size)
-    wastes = plan.wastes(tokens)
     reserved, logical, before, after = by_brute_force(layout, block_size, tokens)
+    wastes = plan.wastes(logical, tokens)
     assert plan.reserved_bytes(tokens) == reserved
     assert logical_bytes(cache_groups(layout), tokens) == logical
     assert tuple(wastes) == REQUEST_WASTES
@@ -128,8 +129,9 @@ MIXED = CacheLayout(
 def test_every_retention_and_clock(tokens: int, encoder_tokens: int, block_size: int) -> None:
     plan = paged_plan(MIXED, Limits(tokens, encoder_tokens), block_size)
     reserved, logical, before, after = by_brute_force(MIXED, block_size, tokens, encoder_tokens)
-    wastes = plan.wastes(tokens, encoder_tokens)
+    wastes = plan.wastes(logical, tokens, encoder_tokens)
     assert plan.reserved_bytes(tokens, encoder_tokens) == reserved
+    assert wastes["convention"] == wastes["padding"] == 0
     assert (wastes["window_slack"], wastes["tail"]) == (before, after)
     assert reserved == logical + before + after
     assert len(plan.groups) == 8, "each of its own retention, clock and entry"
@@ -147,12 +149,13 @@ def test_gemma_3_27b_in_blocks_of_16() -> None:
     assert (full.blocks(4100), windowed.blocks(4100)) == (range(257), range(192, 257))
     assert full.slack_rows(4100) == (0, 12)
     assert windowed.slack_rows(4100) == (4, 12)
-    assert plan.wastes(4100)["window_slack"] == 4 * 52 * 8192
-    assert plan.wastes(4100)["tail"] == 12 * 62 * 8192
+    assert plan.wastes(0, 4100)["window_slack"] == 4 * 52 * 8192
+    assert plan.wastes(0, 4100)["tail"] == 12 * 62 * 8192
     assert plan.reserved_bytes(4100) == (257 * 10 + 65 * 52) * 16 * 8192
     assert (full.page_bytes, full.bytes_per_block) == (131_072, 1_310_720)
     assert plan.bytes_per_block == 52 * 131_072, "of the largest group's"
-    assert plan.blocks_per_sequence(4100) == 257 + 65
+    # 65 is the most for a window of 1,024 rows: 64 blocks' worth, starting inside a block.
+    assert list(plan.peak_blocks().values()) == [65, 257]
 
 
 def test_caches_that_live_alike_share_a_block_table() -> None:
@@ -171,7 +174,7 @@ def test_a_state_has_one_slot_of_its_own_size() -> None:
     state = next(group for group in plan.groups if group.keep == Once())
     assert (state.rows_per_block, state.page_bytes) == (1, 311_296)
     assert (len(state.blocks(1)), len(state.blocks(100_000))) == (1, 1)
-    assert plan.wastes(17)["tail"] == 15 * 4 * 4096, "only the 4 attention layers have a tail"
+    assert plan.wastes(0, 17)["tail"] == 15 * 4 * 4096, "only the 4 attention layers have a tail"
 
 
 def test_an_entry_longer_than_the_block_is_a_block() -> None:
@@ -191,9 +194,9 @@ def test_block_sizes_out_of_range_are_refused(block_size: int) -> None:
 
 
 def test_the_largest_block() -> None:
-    plan = paged_plan(LAYOUTS["gpt2"], Limits(16), MAX_BLOCK_SIZE)
-    assert plan.blocks_per_sequence(MAX_BLOCK_SIZE) == 1
-    assert plan.blocks_per_sequence(MAX_BLOCK_SIZE + 1) == 2
+    (group,) = paged_plan(LAYOUTS["gpt2"], Limits(16), MAX_BLOCK_SIZE).groups
+    assert group.blocks(MAX_BLOCK_SIZE) == range(1)
+    assert group.blocks(MAX_BLOCK_SIZE + 1) == range(2)
 
 
 # ---------------------------------------------------------------- pools
@@ -245,7 +248,7 @@ def test_pools_hold_as_many_sequences_as_the_plan_says(
     name: str, tokens: int, block_size: int, sequences: int, more: float
 ) -> None:
     layout = LAYOUTS[name]
-    need = paged_plan(layout, Limits(tokens), block_size).reserved_bytes(tokens)
+    need = paged_plan(layout, Limits(tokens), block_size).peak_bytes
     memory = int(need * (sequences + more))
     plan = paged_plan(layout, Limits(tokens, memory_bytes=memory), block_size)
     pools = sum((group.num_blocks or 0) * group.bytes_per_block for group in plan.groups)
@@ -254,7 +257,11 @@ def test_pools_hold_as_many_sequences_as_the_plan_says(
     # nothing is left that would hold another block of every group
     assert memory - pools < sum(group.bytes_per_block for group in plan.groups)
     assert plan.max_concurrency is not None
-    assert int(plan.max_concurrency) == admitted(plan, 20)
+    held = [len(group.blocks(tokens)) for group in plan.groups]
+    if held == list(plan.peak_blocks().values()):
+        assert int(plan.max_concurrency) == admitted(plan, 20)
+    else:  # what is held at this length is less than on the way to it
+        assert int(plan.max_concurrency) <= admitted(plan, 20)
     assert sequences - 1 <= int(plan.max_concurrency) <= sequences + 1
 
 
@@ -262,7 +269,7 @@ def test_encoder_positions_take_blocks_too() -> None:
     cross = Cache("cross", (Field("k", (("n", 8),), "int8"),), All(), Clock.ENCODER)
     plan = paged_plan(CacheLayout((Layer(0, (cross,)),)), Limits(100, 12, 3 * 16 * 8), 16)
     assert plan.reserved_bytes(100, 12) == 16 * 8
-    assert plan.wastes(100, 12)["tail"] == 4 * 8
+    assert plan.wastes(0, 100, 12)["tail"] == 4 * 8
     assert plan.max_concurrency == 3
 
 
@@ -298,7 +305,56 @@ def test_a_group_of_several_page_sizes_counts_each_layers_own() -> None:
 
 
 def test_windows_free_what_they_have_left_behind() -> None:
-    plan = paged_plan(bind(catalogue_model("mistral-7b-v0.1").layout, BFLOAT16), Limits(1), 16)
-    blocks = [plan.blocks_per_sequence(tokens) for tokens in (4096, 4097, 4111, 4112, 10**9)]
+    layout = bind(catalogue_model("mistral-7b-v0.1").layout, BFLOAT16)
+    (group,) = paged_plan(layout, Limits(1), 16).groups
+    blocks = [len(group.blocks(tokens)) for tokens in (4096, 4097, 4111, 4112, 10**9)]
     # aligned, a window of 4,096 lies in 256 blocks; else it straddles one more
     assert blocks == [256, 257, 257, 256, 256]
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(
+        st.just(All()),
+        st.builds(Last, st.integers(1, 60)),
+        st.builds(Chunk, st.integers(1, 60)),
+        st.builds(Tail, st.integers(1, 60)),
+    ),
+    st.integers(1, 4),
+    st.integers(1, 40),
+    st.integers(0, 400),
+)
+def test_the_peak_is_the_most_on_the_way(
+    keep: Keep, entry_tokens: int, block_size: int, tokens: int
+) -> None:
+    cache = Cache("c", (Field("x", (("n", 1),), "int8"),), keep, entry_tokens=entry_tokens)
+    (group,) = paged_plan(CacheLayout((layer(0, cache),)), Limits(tokens), block_size).groups
+    on_the_way = [len(group.blocks(length)) for length in range(tokens + 1)]
+    assert group.peak_blocks(tokens) == max(on_the_way)
+
+
+def test_a_chunk_needs_its_longest_and_not_its_last_length() -> None:
+    # Llama 4 Scout keeps chunks of 8,192: at 8,193 tokens one entry, on the way there 512 blocks.
+    layout = bind(catalogue_model("llama-4-scout").layout, BFLOAT16)
+    chunked = next(
+        group
+        for group in paged_plan(layout, Limits(8193), 16).groups
+        if isinstance(group.keep, Chunk)
+    )
+    assert len(chunked.blocks(8193)) == 1
+    assert chunked.peak_blocks(8193) == 512
+
+
+def test_a_padded_page_and_another_dtype_have_their_names() -> None:
+    # 10 rows of 4 B in float32 where 2 B are needed: 40 B kept, 20 B needed; blocks of 4 rows in
+    # pages of 24 B: 3 of them, 72 B, of which 24 B are padding and 2 rows (8 B) unfilled.
+    cache = Cache("c", (Field("x", (("n", 1),), "float32"),))
+    plan = paged_plan(CacheLayout((layer(0, cache),)), Limits(10), 4)
+    (group,) = plan.groups
+    padded = replace(group, parts=(replace(group.parts[0], page_bytes=24),))
+    wastes = replace(plan, groups=(padded,)).wastes(20, 10)
+    assert {name: size for name, size in wastes.items() if size} == {
+        "convention": 20,
+        "tail": 8,
+        "padding": 24,
+    }

@@ -1,6 +1,7 @@
 """`size` results: the contract's fields, to the letter, and what they say."""
 
 import json
+import sys
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from kvprof import __version__
 from kvprof.catalogue import read_catalogue
 from kvprof.document import Document, document_json, json_schema
+from kvprof.errors import PluginError
 from kvprof.layers import attention_cache, layer
 from kvprof.layout import CacheLayout
 from kvprof.model import Model, catalogue_model, lay_out
@@ -305,3 +307,36 @@ def test_a_layout_of_a_plugin_needs_no_catalogue() -> None:
         model, layout=CacheLayout((layer(0, attention_cache(2, 8)),)), architecture="mine"
     )
     assert sized(own, tokens=10, cache_dtype="int8")["bytes"]["logical"] == 10 * 2 * 2 * 8
+
+
+class _BrokenEngine:
+    name = "broken"
+    summary = "gives no plan"
+
+    def __init__(self, plan):
+        self._plan = plan
+
+    def convention(self, layout):
+        return layout
+
+    def plan(self, layout, limits):
+        return self._plan()
+
+
+def _divide_by_zero():
+    return 1 // 0
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        (lambda: 42, "returned 42 from plan"),
+        (_divide_by_zero, "failed in plan.*ZeroDivisionError"),
+        (lambda: sys.exit(0), "failed in plan.*SystemExit"),
+    ],
+)
+def test_an_engine_that_fails_is_named_and_not_an_internal_error(plan, why):
+    with pytest.raises(PluginError, match=why) as caught:
+        size_model(catalogue_model("gpt2"), _BrokenEngine(plan), Request(tokens=16))
+    assert caught.value.exit_code == 4
+    assert "'broken'" in str(caught.value)

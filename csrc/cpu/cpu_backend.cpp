@@ -43,7 +43,7 @@ CpuBackend::CpuBackend(std::vector<int> cpus) : kernels_(select_kernels()), team
   facts_.instruction_set = kernels_.instruction_set;
   facts_.compute_units = static_cast<int>(team_.size());
   facts_.memory_bytes = memory_bytes();
-  facts_.last_level_cache_bytes = last_level_cache_bytes();
+  facts_.last_level_cache_bytes = last_level_cache_bytes(team_.cpus());
 }
 
 std::unique_ptr<Memory> CpuBackend::allocate(std::int64_t nbytes, const std::string& policy) {

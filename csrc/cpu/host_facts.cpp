@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <sstream>
 #include <string>
 
@@ -43,6 +44,26 @@ std::int64_t cache_size_bytes(const std::string& path) {
   return unit == 'K' ? number << 10 : unit == 'M' ? number << 20 : number;
 }
 
+struct LastCache {
+  std::string shared_by;
+  std::int64_t nbytes = 0;
+};
+
+/// The largest cache of a CPU, and the CPUs that share it.
+LastCache last_cache_of(int cpu) {
+  LastCache last;
+  const std::string folder =
+      "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cache/index";
+  for (int index = 0; index < 8; ++index) {
+    const std::string cache = folder + std::to_string(index);
+    const std::int64_t nbytes = cache_size_bytes(cache + "/size");
+    if (nbytes <= last.nbytes) continue;
+    last.nbytes = nbytes;
+    std::ifstream(cache + "/shared_cpu_list") >> last.shared_by;
+  }
+  return last;
+}
+
 struct MemoryLimit {
   std::int64_t limit_bytes = unlimited;
   std::int64_t used_bytes = 0;
@@ -71,16 +92,18 @@ std::string cpu_name() {
   return uname(&machine) == 0 ? machine.machine : "unknown CPU";
 }
 
-std::int64_t last_level_cache_bytes() {
-  std::int64_t largest = 0;
-  const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index";
-  for (int index = 0; index < 8; ++index) {
-    largest = std::max(largest, cache_size_bytes(folder + std::to_string(index) + "/size"));
+std::int64_t last_level_cache_bytes(const std::vector<int>& cpus) {
+  std::map<std::string, std::int64_t> caches;
+  for (const int cpu : cpus) {
+    const LastCache cache = last_cache_of(cpu);
+    if (cache.nbytes > 0) caches[cache.shared_by] = cache.nbytes;
   }
+  std::int64_t total = 0;
+  for (const auto& [shared_by, nbytes] : caches) total += nbytes;
 #ifdef _SC_LEVEL3_CACHE_SIZE
-  if (largest == 0) largest = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  if (total == 0) total = sysconf(_SC_LEVEL3_CACHE_SIZE);
 #endif
-  return largest > 0 ? largest : std::int64_t{32} << 20;
+  return total > 0 ? total : std::int64_t{32} << 20;
 }
 
 std::int64_t memory_bytes() {

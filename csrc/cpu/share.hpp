@@ -1,5 +1,6 @@
 // How a total of bytes or items is divided among the threads.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -14,13 +15,17 @@ struct Share {
 /// Shares of contiguous memory end on page boundaries, so that each page is touched by one thread.
 constexpr std::int64_t page_grain = 4096;
 
-/// The share of one of several threads: even ones, cut at multiples of `grain`.
+/// The share of one of several threads: they differ by one `grain` at most, but for the rest of the
+/// total that no grain divides, which the last one has too.
 inline Share share_of(std::int64_t total, std::size_t thread, std::size_t threads,
                       std::int64_t grain) {
   const auto count = static_cast<std::int64_t>(threads);
-  const std::int64_t each = total / count / grain * grain;
-  const std::int64_t begin = each * static_cast<std::int64_t>(thread);
-  return {begin, thread + 1 == threads ? total : begin + each};
+  const auto place = static_cast<std::int64_t>(thread);
+  const std::int64_t grains = total / grain;
+  const auto begin_of = [&](std::int64_t i) {
+    return (grains / count * i + std::min(i, grains % count)) * grain;
+  };
+  return {begin_of(place), place + 1 == count ? total : begin_of(place + 1)};
 }
 
 }  // namespace kvprof

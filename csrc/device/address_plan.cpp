@@ -130,6 +130,7 @@ bool PagePlan::overlaps() const {
   extents.reserve(runs_.size() * placement_.segments.size() *
                   static_cast<std::size_t>(placement_.layers));
   for (const Run& run : runs_) {
+    if (run.rows == 0) continue;  // such a run's block is not bounded, since nothing is there
     add_extents(placement_, run.block * placement_.block_stride_bytes, run.first_row, run.rows,
                 extents);
   }

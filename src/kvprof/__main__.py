@@ -48,8 +48,6 @@ def _explain(error: BaseException, session: Session) -> int:
         return _say("interrupted", INTERRUPTED)
     if isinstance(error, MemoryError):
         return _say(f"out of memory: {error}\nTry a smaller --stream-memory.", 3)
-    if isinstance(error, SystemExit):
-        return int(error.code or 0)
     kind = type(error).__name__
     return _say(
         f"internal error: {kind}: {error}\nRun it again with --traceback and report what it shows.",

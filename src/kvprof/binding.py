@@ -22,7 +22,12 @@ class Dtypes(Struct, frozen=True):
 
 
 def choose_dtypes(
-    cache: str, state: str, *, config_dtype: str | None, config_state_dtype: str | None
+    cache: str,
+    state: str,
+    *,
+    config_dtype: str | None,
+    config_state_dtype: str | None,
+    source: str = "the config",
 ) -> Dtypes:
     """Resolve ``auto``, and what activations are kept in.
 
@@ -38,14 +43,14 @@ def choose_dtypes(
     """
     chosen = canonical_dtype(cache, option="--cache-dtype") if cache != "auto" else None
     if chosen is None or ELEMENT_BITS.get(chosen, 0) < 16:
-        model = canonical_dtype(config_dtype or "bfloat16", option="the config's dtype")
+        model = canonical_dtype(config_dtype or "bfloat16", option=f"the dtype of {source}")
         chosen = chosen or model
     else:
         model = chosen
     if state != "auto":
         chosen_state = canonical_dtype(state, option="--state-dtype")
     elif config_state_dtype is not None:
-        chosen_state = canonical_dtype(config_state_dtype, option="the config's state dtype")
+        chosen_state = canonical_dtype(config_state_dtype, option=f"the state dtype of {source}")
     else:
         chosen_state = model if chosen == "fp8_ds_mla" else chosen
     if chosen_state == "fp8_ds_mla":

@@ -142,7 +142,9 @@ class ModelConfig(Struct, frozen=True):
             return of
         number = isinstance(factor, int | float) and not isinstance(factor, bool)
         if not number or not 0 < factor <= MAX_DIMENSION:
-            self.refuse(f"{name} is {shown(factor)}; it must be a number above 0")
+            self.refuse(
+                f"{name} is {shown(factor)}; it must be above 0 and at most {MAX_DIMENSION}"
+            )
         return self.whole_number(f"{name} x {of}", factor * of)
 
     def flag(self, name: str, *, default: bool) -> bool:

@@ -12,6 +12,7 @@ import psutil
 
 from kvprof import __version__
 from kvprof.device import device_rows
+from kvprof.environment import third_party_plugins
 from kvprof.host import available_memory
 from kvprof.registry import registry
 from kvprof.result import DoctorRow
@@ -71,8 +72,7 @@ def _optional() -> Iterator[DoctorRow]:
 
 
 def _plugins() -> DoctorRow:
-    origins = registry().origins()
-    names = sorted(str(origin) for origin in origins if not origin.builtin)
-    built_in = len(origins) - len(names)
+    names = third_party_plugins()
+    built_in = len(registry().origins()) - len(names)
     others = ", ".join(names) if names else "no others"
     return DoctorRow("plugins", "ok", f"{built_in} built in; {others}")

@@ -21,7 +21,7 @@ def available_memory() -> int:
     for group in _control_groups():
         limit, used = _number(group / "memory.max"), _number(group / "memory.current")
         if limit is not None and used is not None:
-            limits.append(max(0, limit - used))
+            limits.append(max(0, limit - used + _reclaimable(group)))
     return min(limits)
 
 
@@ -54,6 +54,15 @@ def _control_groups() -> list[Path]:
         return []
     group = _CGROUP / path.lstrip("/")
     return [group, *(parent for parent in group.parents if parent.is_relative_to(_CGROUP))]
+
+
+def _reclaimable(group: Path) -> int:
+    """File pages that the system drops when memory is asked for."""
+    try:
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
 
 
 def _number(file: Path) -> int | None:

@@ -160,21 +160,18 @@ def held(cache: Cache, tokens: int, encoder_tokens: int = 0) -> range:
     so far. This is the only place with retention arithmetic (the compiled allocator mirrors it,
     and a test holds the two together).
     """
+    if isinstance(cache.keep, Once):
+        return range(1 if tokens >= 1 else 0)
     counted = encoder_tokens if cache.clock is Clock.ENCODER else tokens
+    made = counted // cache.entry_tokens
     match cache.keep:
-        case Once():
-            return range(1 if tokens >= 1 else 0)
         case All():
-            made = counted // cache.entry_tokens
             return range(made)
         case Last(n):
-            made = counted // cache.entry_tokens
             return range(max(0, made - n), made)
         case Chunk(n):
-            made = counted // cache.entry_tokens
             return range((made - 1) // n * n if made else 0, made)
         case Tail(n):
-            made = counted // cache.entry_tokens
             return range(made - made % n, made)
     raise TypeError(f"unknown retention {cache.keep!r}")
 
@@ -182,8 +179,9 @@ def held(cache: Cache, tokens: int, encoder_tokens: int = 0) -> range:
 def entries(cache: Cache, tokens: int, encoder_tokens: int = 0) -> int:
     """Entries of ``cache`` held by one sequence of T tokens (E encoder positions).
 
-    ``All`` floor(T / entry_tokens); ``Last(w)`` min(T, w); ``Chunk(c)`` ((T - 1) mod c) + 1, 0 at
-    T = 0; ``Tail(r)`` T mod r; ``Once`` 1 for T >= 1; an ENCODER clock counts E.
+    With n = floor(T / entry_tokens): ``All`` n; ``Last(w)`` min(n, w); ``Chunk(c)``
+    ((n - 1) mod c) + 1, 0 at n = 0; ``Tail(r)`` n mod r; ``Once`` 1 for T >= 1; an ENCODER clock
+    counts E.
     """
     return len(held(cache, tokens, encoder_tokens))
 

@@ -79,6 +79,7 @@ def _row(model: CatalogueModel) -> CatalogueRow:
         window_mib_per_sequence=sizes[2],
         fixed_mib_per_sequence=sizes[3],
         published_kib_per_token=model.published_kib_per_token,
+        max_context=model.max_context,
         source=model.source,
         confidence=model.confidence,
         note=note,

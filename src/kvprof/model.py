@@ -6,12 +6,12 @@ from msgspec import Struct
 
 from kvprof.config import ModelConfig
 from kvprof.config_file import read_config
-from kvprof.errors import ConfigError, KvprofError, PluginError
+from kvprof.errors import ConfigError, PluginError
 from kvprof.hookspecs import Architecture
 from kvprof.labels import label_of
 from kvprof.layout import CacheLayout
 from kvprof.reader import read_layout
-from kvprof.registry import Offered, registry
+from kvprof.registry import Offered, call_plugin, registry
 
 GENERAL_READER = "general reader"
 
@@ -94,16 +94,8 @@ def _inferred(config: ModelConfig) -> Model:
 
 
 def _plugin_layout(config: ModelConfig, offered: Offered[Architecture]) -> CacheLayout:
-    try:
-        layout = offered.what.layout(config)
-    except KvprofError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"the plugin {offered.origin} failed on {config.source}: "
-            f"{type(error).__name__}: {error}",
-            hint=f"`kvprof check {offered.what.name}` says more.",
-        ) from error
+    function = offered.what.layout
+    layout: CacheLayout = call_plugin(str(offered.origin), CacheLayout, function, config)
     # Tests hold the built-in plugins to this; checking them again each time costs every listing.
     if offered.origin.builtin:
         return layout

@@ -6,13 +6,14 @@ Everything that a plan says of a sequence is counted here: blocks held, bytes re
 from __future__ import annotations
 
 from fractions import Fraction
+from math import gcd
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kvprof.accounting import CacheGroup, cache_groups, entry_bytes
 from kvprof.errors import UsageError
-from kvprof.layout import Cache, CacheLayout, Clock, Keep, Once, held
+from kvprof.layout import Cache, CacheLayout, Chunk, Clock, Keep, Last, Once, Tail, held
 
 REQUEST_WASTES = (
     "convention",
@@ -113,6 +114,23 @@ class PlanGroup(Struct, frozen=True):
             return range(0)
         return range(rows.start // self.rows_per_block, (rows.stop - 1) // self.rows_per_block + 1)
 
+    def peak_blocks(self, tokens: int, encoder_tokens: int = 0) -> int:
+        """The most blocks that one sequence holds on its way to that length.
+
+        A window or a chunk may start anywhere in a block, and a chunk is longest before it is
+        dropped: a sequence must be able to live through every length.
+        """
+        rows, per_block = self.rows(tokens, encoder_tokens), self.rows_per_block
+        made = rows.stop
+        match self.keep:
+            case Last(n) if made > n:
+                return (min(made - n, per_block - 1) + n - 1) // per_block + 1
+            case Chunk(n):
+                return _peak_chunk_blocks(made, n, n, per_block)
+            case Tail(n):
+                return _peak_chunk_blocks(made, n, n - 1, per_block)
+        return len(self.blocks(tokens, encoder_tokens))
+
     def slack_rows(self, tokens: int, encoder_tokens: int = 0) -> tuple[int, int]:
         """Rows of those blocks before the first row kept (out of the window) and after the last."""
         rows, blocks = self.rows(tokens, encoder_tokens), self.blocks(tokens, encoder_tokens)
@@ -120,6 +138,20 @@ class PlanGroup(Struct, frozen=True):
             return 0, 0
         first, end = blocks.start * self.rows_per_block, blocks.stop * self.rows_per_block
         return rows.start - first, end - rows.stop
+
+
+def _peak_chunk_blocks(made: int, period: int, most: int, per_block: int) -> int:
+    """The most blocks under up to ``most`` rows from a multiple of ``period``, of ``made`` rows."""
+    spread = per_block // gcd(period, per_block)  # after so many chunks the places repeat
+    chunks = min(-(-made // period), spread + 1)
+    return max(
+        (
+            (start % per_block + length - 1) // per_block + 1
+            for start in range(0, chunks * period, period)
+            if (length := min(most, made - start)) > 0
+        ),
+        default=0,
+    )
 
 
 class AllocationPlan(Struct, frozen=True):
@@ -141,9 +173,16 @@ class AllocationPlan(Struct, frozen=True):
             return None
         return sum(group.num_blocks or 0 for group in self.groups)
 
-    def blocks_per_sequence(self, tokens: int, encoder_tokens: int = 0) -> int:
-        """Blocks that one sequence holds in all groups."""
-        return sum(len(group.blocks(tokens, encoder_tokens)) for group in self.groups)
+    def peak_blocks(self) -> dict[PlanGroup, int]:
+        """The most blocks of each group that a sequence of up to ``max_model_len`` tokens holds."""
+        longest = (self.limits.max_model_len, self.limits.encoder_tokens)
+        return {group: group.peak_blocks(*longest) for group in self.groups}
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most bytes that such a sequence has set aside."""
+        peaks = self.peak_blocks()
+        return sum(blocks * group.bytes_per_block for group, blocks in peaks.items())
 
     def reserved_bytes(self, tokens: int, encoder_tokens: int = 0) -> int:
         """Bytes set aside for one sequence."""
@@ -152,13 +191,23 @@ class AllocationPlan(Struct, frozen=True):
             for group in self.groups
         )
 
-    def wastes(self, tokens: int, encoder_tokens: int = 0) -> dict[str, int]:
-        """The wastes of one sequence by name; with its logical bytes they make up the reserved."""
+    def wastes(self, logical: int, tokens: int, encoder_tokens: int = 0) -> dict[str, int]:
+        """The wastes of one sequence by name; with its ``logical`` bytes they are the reserved.
+
+        What the plan's own caches hold beyond the logical bytes is the engine's ``convention``;
+        what a page holds beyond its rows is ``padding``.
+        """
         wastes = dict.fromkeys(REQUEST_WASTES, 0)
+        wastes["convention"] = -logical
         for group in self.groups:
+            kept = len(group.rows(tokens, encoder_tokens))
             before, after = group.slack_rows(tokens, encoder_tokens)
+            blocks = len(group.blocks(tokens, encoder_tokens))
+            rows_bytes = group.rows_per_block * group.row_bytes
+            wastes["convention"] += kept * group.row_bytes
             wastes["window_slack"] += before * group.row_bytes
             wastes["tail"] += after * group.row_bytes
+            wastes["padding"] += blocks * (group.bytes_per_block - rows_bytes)
         return wastes
 
     @property
@@ -166,11 +215,15 @@ class AllocationPlan(Struct, frozen=True):
         """Sequences of ``max_model_len`` tokens that the pools hold; None without memory."""
         if self.limits.memory_bytes is None:
             return None
-        needs = (
-            (group, len(group.blocks(self.limits.max_model_len, self.limits.encoder_tokens)))
+        return self.concurrency_of(self.limits.max_model_len)
+
+    def concurrency_of(self, tokens: int) -> Fraction | None:
+        """Sequences of up to so many tokens that the pools hold; None when they hold nothing."""
+        shares = [
+            Fraction(group.num_blocks or 0, need)
             for group in self.groups
-        )
-        shares = [Fraction(group.num_blocks or 0, need) for group, need in needs if need]
+            if (need := group.peak_blocks(tokens, self.limits.encoder_tokens))
+        ]
         return min(shares, default=None)
 
     @property
@@ -241,16 +294,9 @@ def _plan_group(
 
 
 def _with_pools(plan: AllocationPlan, memory_bytes: int) -> AllocationPlan:
-    limits = plan.limits
-    sequence_bytes = plan.reserved_bytes(limits.max_model_len, limits.encoder_tokens)
-    sequences = Fraction(memory_bytes, sequence_bytes) if sequence_bytes else Fraction(0)
+    sequences = Fraction(memory_bytes, plan.peak_bytes) if plan.peak_bytes else Fraction(0)
+    peaks = plan.peak_blocks()
     groups = tuple(
-        replace(
-            group,
-            num_blocks=int(
-                sequences * len(group.blocks(limits.max_model_len, limits.encoder_tokens))
-            ),
-        )
-        for group in plan.groups
+        replace(group, num_blocks=int(sequences * blocks)) for group, blocks in peaks.items()
     )
     return replace(plan, groups=groups)

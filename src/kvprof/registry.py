@@ -15,7 +15,13 @@ from msgspec import Struct, convert, to_builtins
 from kvprof import __version__, hookspecs
 from kvprof.catalogue import CatalogueModel, read_catalogue
 from kvprof.config import ModelConfig
-from kvprof.errors import ConfigError, PluginError, PluginWarning, UsageError
+from kvprof.errors import (
+    ConfigError,
+    KvprofError,
+    PluginError,
+    PluginWarning,
+    UsageError,
+)
 from kvprof.hookspecs import PROJECT, Architecture, Engine
 
 STRICT_VARIABLE = "KVPROF_STRICT_PLUGINS"
@@ -101,6 +107,32 @@ def _find(offers: dict[str, Offer], name: str, what: str, listing: str) -> Offer
     raise UsageError(
         f"no {what} is named {name[:60]!r}", hint=f"{meant}`{listing}` shows them all."
     )
+
+
+def call_plugin(origin: str, kind: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a plugin's function; it must return ``kind``.
+
+    Raises
+    ------
+    PluginError
+        When it raises anything but kvprof's own errors, or returns something else.
+    """
+    try:
+        returned = function(*arguments)
+    except (KvprofError, KeyboardInterrupt):
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"the plugin {origin} failed in {function.__name__}(): {type(error).__name__}: {error}",
+            hint="Mend it, or uninstall it.",
+        ) from error
+    if not isinstance(returned, kind):
+        raise PluginError(
+            f"the plugin {origin} returned {returned!r} from {function.__name__}(), which is "
+            f"no {getattr(kind, '__name__', kind)}",
+            hint="Mend it, or uninstall it.",
+        )
+    return returned
 
 
 def _nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -145,6 +145,8 @@ class StreamFacts(Struct, frozen=True):
     seconds: SampleSeconds
     bytes_per_s: float
     ceiling: str
+    ceiling_bytes_per_s: float
+    ceiling_seconds: tuple[float, ...]
     ratio_to_ceiling: float
     noisy: bool
 
@@ -156,6 +158,7 @@ class FragmentationResult(Struct, frozen=True):
     waste: dict[str, int]
     pool: dict[str, int]
     aged_read_ratio: float | None
+    aged_read_noisy: bool | None
     requests: dict[str, int]
 
 
@@ -204,6 +207,7 @@ class CatalogueRow(Struct, frozen=True):
     window_mib_per_sequence: float | None
     fixed_mib_per_sequence: float | None
     published_kib_per_token: float | None
+    max_context: int | None
     source: str
     confidence: str
     note: str | None

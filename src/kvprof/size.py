@@ -18,9 +18,10 @@ from kvprof.accounting import (
 )
 from kvprof.binding import Dtypes, bind, choose_dtypes
 from kvprof.hookspecs import Engine
-from kvprof.layout import CacheLayout
+from kvprof.layout import CacheLayout, Clock
 from kvprof.model import Model
 from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits
+from kvprof.registry import call_plugin, registry
 from kvprof.result import (
     CacheFacts,
     ModelFacts,
@@ -74,16 +75,25 @@ def place(model: Model, engine: Engine, request: Request) -> Placement:
     ------
     UsageError
         When a dtype does not fit the model, or the engine refuses the limits.
+    PluginError
+        When the engine fails, or gives no plan.
     """
     dtypes = choose_dtypes(
         request.cache_dtype,
         request.state_dtype,
         config_dtype=model.config.dtype,
         config_state_dtype=model.config.state_dtype,
+        source=model.config.source,
     )
     layout = bind(model.layout, dtypes)
-    kept = engine.convention(layout)
-    return Placement(model, dtypes, layout, kept, engine.plan(kept, request.limits))
+    kept = call_plugin(_origin(engine), CacheLayout, engine.convention, layout)
+    plan = call_plugin(_origin(engine), AllocationPlan | None, engine.plan, kept, request.limits)
+    return Placement(model, dtypes, layout, kept, plan)
+
+
+def _origin(engine: Engine) -> str:
+    offered = registry().engines.get(engine.name)
+    return str(offered.origin) if offered else f"of the engine {engine.name!r}"
 
 
 def size_model(model: Model, engine: Engine, request: Request) -> SizeResult:
@@ -97,10 +107,12 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
     plan = placement.plan
     needed = cache_groups(placement.layout)
     logical = logical_bytes(needed, tokens, encoder_tokens)
-    kept = logical_bytes(cache_groups(placement.kept), tokens, encoder_tokens)
-    waste = plan.wastes(tokens, encoder_tokens) if plan else dict.fromkeys(REQUEST_WASTES, 0)
-    waste["convention"] = kept - logical
-    reserved = plan.reserved_bytes(tokens, encoder_tokens) if plan else kept
+    if plan is None:
+        reserved = logical_bytes(cache_groups(placement.kept), tokens, encoder_tokens)
+        waste = {**dict.fromkeys(REQUEST_WASTES, 0), "convention": reserved - logical}
+    else:
+        reserved = plan.reserved_bytes(tokens, encoder_tokens)
+        waste = plan.wastes(logical, tokens, encoder_tokens)
     return SizeResult(
         model=model_facts(placement.model),
         engine=engine,
@@ -129,7 +141,7 @@ def _block_size(plan: AllocationPlan | None) -> int | None:
     """The base block size of the plan: the smallest of a group that grows by tokens."""
     if plan is None:
         return None
-    sizes = [g.block_size for g in plan.groups if g.clock != "sequence"]
+    sizes = [g.block_size for g in plan.groups if g.clock is not Clock.SEQUENCE]
     return min(sizes, default=None)
 
 
@@ -163,8 +175,7 @@ def _cache_facts(group: CacheGroup, request: Request) -> CacheFacts:
 
 
 def plan_facts(plan: AllocationPlan) -> PlanFacts:
-    """What a result says of its plan, per sequence of ``max_model_len`` tokens."""
-    longest = (plan.limits.max_model_len, plan.limits.encoder_tokens)
+    """What a result says of its plan: the most that a sequence of that length ever holds."""
     return PlanFacts(
         groups=tuple(
             PlanGroupFacts(
@@ -173,14 +184,14 @@ def plan_facts(plan: AllocationPlan) -> PlanFacts:
                 padding_layers=0,
                 block_size=group.block_size,
                 page_bytes=group.page_bytes,
-                blocks_per_sequence=len(group.blocks(*longest)),
+                blocks_per_sequence=blocks,
             )
-            for group in plan.groups
+            for group, blocks in plan.peak_blocks().items()
         ),
         bytes_per_block=plan.bytes_per_block,
         num_blocks=plan.num_blocks,
-        blocks_per_sequence=plan.blocks_per_sequence(*longest),
-        bytes_per_sequence=plan.reserved_bytes(*longest),
+        blocks_per_sequence=sum(plan.peak_blocks().values()),
+        bytes_per_sequence=plan.peak_bytes,
         max_concurrency=plan.max_concurrency,
         capacity_tokens=plan.capacity_tokens,
     )

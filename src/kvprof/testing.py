@@ -72,7 +72,7 @@ def conformance(
     try:
         layout = architecture.layout(_model_config(fields))
         again = architecture.layout(_model_config(copy.deepcopy(config)))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return [*problems, f"layout() raised {type(error).__name__}: {error}"], None
     problems += layout_problems(layout)
     if problems:
@@ -129,7 +129,7 @@ def _refusal_problems(architecture: Architecture) -> Iterator[str]:
         architecture.layout(_model_config({}))
     except KvprofError:
         return
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         yield (
             f"layout() of an empty config raised {type(error).__name__}, which is a bug and not a "
             "ConfigError; read fields through config.integer() and its kin"

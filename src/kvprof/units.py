@@ -40,7 +40,7 @@ def _parse(text: str, units: dict[str, int], what: str, maximum: int) -> int:
 
 
 def _like(what: str) -> str:
-    return "4096, 32k or 1m (k = 1024)" if what == "tokens" else "65536, 512MiB or 80GiB"
+    return "65536, 512MiB or 80GiB" if what == "bytes" else "4096, 32k or 1m (k = 1024)"
 
 
 def parse_bytes(text: str) -> int:
@@ -54,7 +54,7 @@ def parse_bytes(text: str) -> int:
     return _parse(text, _BYTE_UNITS, "bytes", MAX_BYTES)
 
 
-def parse_tokens(text: str) -> int:
+def parse_tokens(text: str, what: str = "tokens") -> int:
     """Tokens from ``4096``, ``32k`` or ``1m`` (k = 1024, as context lengths are named).
 
     Raises
@@ -62,7 +62,7 @@ def parse_tokens(text: str) -> int:
     UsageError
         When the text is no such number, or the result is fractional or above 2**40.
     """
-    return _parse(text, _TOKEN_UNITS, "tokens", MAX_TOKENS)
+    return _parse(text, _TOKEN_UNITS, what, MAX_TOKENS)
 
 
 def format_bytes(count: float) -> str:

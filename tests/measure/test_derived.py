@@ -18,7 +18,7 @@ CEILINGS = {"read": 1000.0, "write": 100.0, "copy": 1.0, "rmw": 50.0}
 
 
 def stream(op: str, cache: str, order: str, tokens: int, bytes_per_s: float) -> Streamed:
-    job = Job(op, cache, order, 1, tokens, 1, "read", lambda: None, lambda: None)
+    job = Job(op, cache, order, 1, tokens, 1, 1, "read", lambda: None, lambda: None)
     return Streamed(job, Paired((1.0,), (1.0, 1.0), int(bytes_per_s), bytes_per_s, 1.0, False))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,38 @@ import pytest
 
 from kvprof._core import CpuBackend
 from kvprof.layout import Once
-from kvprof.measure.pool import Pool, map_regions
-from kvprof.measure.tables import admit_all, contiguous, run_slots, shuffled, table_runs
+from kvprof.measure.ceilings import Ceilings
+from kvprof.measure.pool import Pool, Region, map_regions
+from kvprof.measure.streams import Workbench, read_jobs, run_jobs
+from kvprof.measure.tables import (
+    admit_all,
+    contiguous,
+    page_plan,
+    run_slots,
+    shuffled,
+    table_runs,
+)
 from kvprof.measure.verify import VerificationError, verify_append, verify_read, verify_update
 from kvprof.model import Model
+
+
+class Misled:
+    """A backend that reads as many rows as it was told to, of other blocks."""
+
+    def __init__(self, backend: CpuBackend, region: Region, runs: np.ndarray) -> None:
+        self._backend = backend
+        others = runs + np.array([[len(runs), 0, 0]], np.uint32)
+        self._wrong = page_plan(region, others)
+
+    @property
+    def facts(self) -> Any:
+        return self._backend.facts
+
+    def fill(self, *arguments: Any) -> float:
+        return self._backend.fill(*arguments)
+
+    def decode_read(self, memory: Any, plan: Any) -> Any:
+        return self._backend.decode_read(memory, self._wrong)
 
 
 class Faulty:
@@ -44,8 +73,7 @@ def test_every_stream_of_every_family_is_right(
     plan, _ = placed(small_model, 90, block_size)
     allocator = admit_all(plan, [90, 17, 41], 0)
     for region in map_regions(plan):
-        index = [id(g) for g in plan.groups].index(id(region.group))
-        runs = table_runs(allocator, region.group, index)
+        runs = table_runs(allocator, region.group, region.group_index)
         mixed = shuffled(runs, region.group.num_blocks or 0, 1)
         if isinstance(region.group.keep, Once):
             verify_update(backend, pool.memory, region, mixed)
@@ -67,8 +95,7 @@ def test_a_faulty_backend_is_caught(
     plan, _ = placed(small_model, 90, 16)
     allocator = admit_all(plan, [90, 17], 0)
     for region in map_regions(plan):
-        index = [id(g) for g in plan.groups].index(id(region.group))
-        runs = table_runs(allocator, region.group, index)
+        runs = table_runs(allocator, region.group, region.group_index)
         if isinstance(region.group.keep, Once):
             with pytest.raises(VerificationError, match="state_update"):
                 verify_update(faulty, pool.memory, region, runs)
@@ -79,3 +106,18 @@ def test_a_faulty_backend_is_caught(
         slots = run_slots(runs, region.group.rows_per_block)
         with pytest.raises(VerificationError, match="append"):
             verify_append(faulty, pool.memory, region, slots, source)
+
+
+def test_a_read_of_the_wrong_page_is_caught_after_ceilings_wrote_everywhere(
+    backend: CpuBackend, pool: Pool, small: Callable, placed: Callable
+) -> None:
+    plan, _ = placed(small("gqa"), 90, 16)
+    allocator = admit_all(plan, [90, 17], 0)
+    regions = map_regions(plan)
+    ceilings = Ceilings(backend, pool)
+    ceilings.operation("write", pool.nbytes)()
+    misled: Any = Misled(backend, regions[0], table_runs(allocator, regions[0].group, 0))
+    bench = Workbench(misled, pool, ceilings, seed=3)
+    jobs = read_jobs(bench, regions, allocator, "aged", 0)
+    with pytest.raises(VerificationError, match="decode_read"):
+        run_jobs(bench, jobs, time.perf_counter() + 1, lambda what, part: None)

@@ -60,10 +60,18 @@ def _parsed(parse: Callable[[str], Value], text: str, param: click.Parameter | N
 
 def parse_count(text: str) -> int:
     """A whole number of at least 1."""
-    count = parse_tokens(text)
+    count = parse_tokens(text, "sequences or tokens")
     if count < 1:
         raise UsageError(f"{text!r} is too small; it must be at least 1")
     return count
+
+
+def parse_size(text: str) -> int:
+    """Bytes, at least 1."""
+    size = parse_bytes(text)
+    if size < 1:
+        raise UsageError(f"{text!r} is too small; it must be at least 1 byte")
+    return size
 
 
 def parse_seconds(text: str) -> float:
@@ -84,7 +92,8 @@ def parse_cpus(text: str) -> tuple[int, ...]:
     cpus: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > 16:
+        whole = first.isdecimal() and (last.isdecimal() or not dash) and len(part) <= 16
+        if not whole or int(last or first) < int(first):
             raise UsageError(f"{text[:40]!r} is no list of CPUs", hint="Write it like 0-3,8.")
         cpus += range(int(first), min(int(last or first), 4095) + 1)
     return tuple(dict.fromkeys(cpus))
@@ -101,7 +110,7 @@ TOKENS = ListOf(parse_tokens, "tokens")
 COUNTS = ListOf(parse_count, "count")
 NAMES = ListOf(str.strip, "name")
 COUNT = One(parse_count, "count")
-BYTES = One(parse_bytes, "bytes")
+BYTES = One(parse_size, "bytes")
 SECONDS = One(parse_seconds, "seconds")
 
 

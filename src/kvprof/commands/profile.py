@@ -21,6 +21,10 @@ from kvprof.commands.options import (
     point_options,
 )
 
+_TOUCH_SECONDS = 4.0
+_TOUCH_SHARE = 0.4
+"""What touching the default pool may take: seconds at most, and of the time budget."""
+
 
 @click.command("profile")
 @model_options
@@ -89,7 +93,13 @@ def command(session: Any, /, **options: Any) -> None:
     results = []
     with progress_display() as progress:
         started = time.perf_counter()
-        pool = open_pool(backend, options["stream_memory"], seed=options["seed"], progress=progress)
+        pool = open_pool(
+            backend,
+            options["stream_memory"],
+            seed=options["seed"],
+            touch_seconds=min(_TOUCH_SECONDS, _TOUCH_SHARE * options["time_budget"]),
+            progress=progress,
+        )
         for model, engine, settings in points:
             due = replace(settings, deadline=started + options["time_budget"])
             results.append(profile_model(model, engine, backend, pool, due, progress))
@@ -117,7 +127,7 @@ def _settings(options: dict[str, Any], model: Any, device_memory: int) -> list[A
             tokens=tokens,
             sequences=sequences,
             weights_bytes=weights,
-            capacity_bytes=memory or max(0, device_memory - (weights or 0)),
+            capacity_bytes=max(0, device_memory - (weights or 0)) if memory is None else memory,
             deadline=0.0,
             seed=options["seed"],
         )

@@ -26,7 +26,8 @@ class Ceilings:
         self._pool = pool
         self._least = min(pool.nbytes, CACHES_OVER * backend.facts.last_level_cache_bytes)
         self._variant: dict[str, str] = {}
-        self._rates: dict[str, list[float]] = {}
+        self._calibrated: dict[str, list[float]] = {}
+        self._rates: dict[str, list[float]] = {kind: [] for kind in CEILING_KINDS}
         for kind in CEILING_KINDS:
             self._calibrate(kind)
 
@@ -37,8 +38,11 @@ class Ceilings:
 
     @property
     def bytes_per_s(self) -> dict[str, float]:
-        """Median over the samples of this run."""
-        return {kind: float(np.median(rates)) for kind, rates in self._rates.items()}
+        """Median over the samples of this run; over the calibration where no stream needed it."""
+        return {
+            kind: float(np.median(self._rates[kind] or calibrated))
+            for kind, calibrated in self._calibrated.items()
+        }
 
     def operation(self, kind: str, nbytes: int) -> Callable[[], StreamResult]:
         """A pass over as many bytes as the stream that it is compared with moves.
@@ -75,7 +79,7 @@ class Ceilings:
             for variant in self._backend.ceiling_variants(kind)
         }
         self._variant[kind] = max(rates, key=lambda variant: float(np.median(rates[variant])))
-        self._rates[kind] = rates[self._variant[kind]]
+        self._calibrated[kind] = rates[self._variant[kind]]
 
     def _pass(self, kind: str, variant: str, nbytes: int) -> StreamResult:
         return self._backend.ceiling(self._pool.memory, kind, variant, 0, nbytes)

@@ -75,6 +75,6 @@ def capacity(
     for tokens in CAPACITY_TOKENS:
         wanted = replace(request, tokens=tokens, max_model_len=tokens, memory_bytes=memory_bytes)
         plan = place(model, engine, wanted).plan
-        fitting = plan.max_concurrency if plan else None
+        fitting = plan.concurrency if plan else None
         points.append(CapacityPoint(tokens, int(fitting or 0)))
     return tuple(points)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from kvprof.accounting import cache_groups
 from kvprof.errors import DeviceError, UsageError
 from kvprof.hookspecs import Engine
+from kvprof.layout import Clock
 from kvprof.measure.pool import Pool, plan_memory
 from kvprof.model import Model
 from kvprof.plan import AllocationPlan
@@ -43,18 +44,14 @@ def fit(
     """
     candidates = _DEFAULT_TOKENS if tokens is None else (tokens,)
     placed = [_place(model, engine, pool, request, length) for length in candidates]
-    for placement, plan in placed:
-        each = _sequence_bytes(plan)
-        if tokens is not None or (sequences or _WANTED_SEQUENCES) * each <= _MOST_BYTES:
-            fitting = int(plan.max_concurrency or 0)
-            wanted = sequences or max(_WANTED_SEQUENCES, -(-_ENOUGH_BYTES // max(1, each)))
-            if fitting >= (sequences or 1):
-                return placement, plan, sequences or min(fitting, wanted)
-    raise _too_small(placed[-1][1], pool, sequences or 1)
-
-
-def _sequence_bytes(plan: AllocationPlan) -> int:
-    return plan.reserved_bytes(plan.limits.max_model_len, plan.limits.encoder_tokens)
+    fitting = [pair for pair in placed if int(pair[1].concurrency or 0) >= (sequences or 1)]
+    if not fitting:
+        raise _too_small(placed[-1][1], pool, sequences or 1)
+    wanted = sequences or _WANTED_SEQUENCES
+    modest = [pair for pair in fitting if wanted * pair[1].peak_bytes <= _MOST_BYTES]
+    placement, plan = (modest or fitting)[0]
+    enough = max(wanted, -(-_ENOUGH_BYTES // max(1, plan.peak_bytes)))
+    return placement, plan, sequences or min(int(plan.concurrency or 0), enough)
 
 
 def _place(
@@ -76,21 +73,26 @@ def _place(
             f"the engine {engine.name!r} places nothing that a profile can allocate",
             hint="Try --engine paged.",
         )
+    if any(group.clock is Clock.ENCODER for group in plan.groups):
+        raise UsageError(
+            f"{model.config.name!r} keeps encoder positions, which a profile cannot stream yet",
+            hint="`kvprof size` counts them.",
+        )
     return placement, plan
 
 
 def _too_small(plan: AllocationPlan, pool: Pool, sequences: int) -> DeviceError:
     tokens = plan.limits.max_model_len
-    need = _sequence_bytes(plan)
-    most = int(plan.max_concurrency or 0)
-    fits = (
-        f"at most {format_plural(most, 'sequence')} of {format_tokens(tokens)} tokens fit"
-        if most
-        else f"no sequence of {format_tokens(tokens)} tokens fits{_longest_that_fits(plan, pool)}"
-    )
+    need = plan.peak_bytes
+    most = int(plan.concurrency or 0)
+    if most:
+        fits = f"at most {format_plural(most, 'sequence')} of {format_tokens(tokens)} tokens fit"
+    else:
+        fits = f"no sequence of {format_tokens(tokens)} tokens fits{_longest_that_fits(plan, pool)}"
     return DeviceError(
-        f"{format_plural(sequences, 'sequence')} of {format_tokens(tokens)} tokens need "
-        f"{format_bytes(need * sequences)}, but the pool has {format_bytes(pool.nbytes)}: {fits}",
+        f"the pool of {format_bytes(pool.nbytes)} is too small for "
+        f"{format_plural(sequences, 'sequence')} of {format_tokens(tokens)} tokens, "
+        f"{format_bytes(need * sequences)}: {fits}",
         hint="Give a larger --stream-memory, or fewer --tokens or --sequences.",
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 from msgspec import Struct
 
@@ -47,7 +46,7 @@ def age(plan: AllocationPlan, needed: Sequence[CacheGroup], pool_bytes: int, see
     """
     allocator = CacheAllocator([compiled_group(group) for group in plan.groups])
     drawn = chat_requests(_REQUESTS, longest_tokens=_longest(plan), seed=seed)
-    fits = _concurrency(plan, round(drawn.live_tokens))
+    fits = max(1, int(plan.concurrency_of(round(drawn.live_tokens)) or 1))
     requests = drawn.paced(_OFFERED_LOAD * fits / float(drawn.output_tokens.mean()))
     completions = min(_REQUESTS // 2, max(_LEAST_COMPLETED, _TURNOVERS * fits))
     batching = run_batching(
@@ -59,22 +58,10 @@ def age(plan: AllocationPlan, needed: Sequence[CacheGroup], pool_bytes: int, see
         max_steps=_MAX_STEPS,
     )
     lengths = [allocator.tokens(int(sequence)) for sequence in allocator.sequences]
-    return Aged(
-        allocator,
-        batching,
-        *_request_sums(plan, needed, lengths),
-        _pool_sum(plan, allocator, batching, pool_bytes),
-    )
-
-
-def _concurrency(plan: AllocationPlan, tokens: int) -> int:
-    """Sequences of so many tokens that the pools hold; at least 1."""
-    shares = [
-        Fraction(group.num_blocks or 0, blocks)
-        for group in plan.groups
-        if (blocks := len(group.blocks(tokens, plan.limits.encoder_tokens)))
-    ]
-    return max(1, int(min(shares, default=Fraction(1))))
+    sums, waste = _request_sums(plan, needed, lengths)
+    shares = _pool_sum(plan, allocator, batching, pool_bytes)
+    _must_hold("the plan's reserved = the allocator's", sums["reserved"], shares["reserved"])
+    return Aged(allocator, batching, sums, waste, shares)
 
 
 def _longest(plan: AllocationPlan) -> int:
@@ -91,11 +78,13 @@ def _request_sums(
     plan: AllocationPlan, needed: Sequence[CacheGroup], lengths: Sequence[int]
 ) -> tuple[dict[str, int], dict[str, int]]:
     encoder_tokens = plan.limits.encoder_tokens
-    logical = sum(logical_bytes(needed, length, encoder_tokens) for length in lengths)
-    reserved = sum(plan.reserved_bytes(length, encoder_tokens) for length in lengths)
+    logical = reserved = 0
     waste = dict.fromkeys(REQUEST_WASTES, 0)
     for length in lengths:
-        for name, size in plan.wastes(length, encoder_tokens).items():
+        own = logical_bytes(needed, length, encoder_tokens)
+        logical += own
+        reserved += plan.reserved_bytes(length, encoder_tokens)
+        for name, size in plan.wastes(own, length, encoder_tokens).items():
             waste[name] += size
     _must_hold("reserved = logical + wastes", reserved, logical + sum(waste.values()))
     # Nothing is shared: the synthetic requests have no common prefixes.

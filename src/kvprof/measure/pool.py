@@ -22,7 +22,6 @@ FLUSH_OVER = 2
 
 _DEFAULT_SHARE = 4
 _DEFAULT_MOST_BYTES = 4 * 2**30
-_DEFAULT_TOUCH_SECONDS = 4.0
 _TOUCH_STEP_BYTES = 64 * 2**20
 _USABLE = 0.9
 _ALIGNMENT = 4096
@@ -43,6 +42,7 @@ class Region(Struct, frozen=True):
     """Where the pages of one part lie: ``[layers, blocks, page_bytes]`` from ``base_bytes``."""
 
     group: PlanGroup
+    group_index: int
     part: Part
     base_bytes: int
 
@@ -53,6 +53,12 @@ class Region(Struct, frozen=True):
     @property
     def layer_stride_bytes(self) -> int:
         return (self.group.num_blocks or 0) * self.part.page_bytes
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether all rows of a layer lie one behind the other: one segment, no padding."""
+        rows_bytes = self.group.rows_per_block * self.part.segments[0].row_bytes
+        return len(self.part.segments) == 1 and rows_bytes == self.part.page_bytes
 
     @property
     def segments(self) -> list[tuple[int, int]]:
@@ -69,12 +75,14 @@ def open_pool(
     stream_memory: int | None,
     *,
     seed: int,
+    touch_seconds: float,
     progress: Callable[[str, float], None],
 ) -> Pool:
     """Reserve memory and fill it with random bytes, so that every page is there before timing.
 
     By default a quarter of the available memory, at most 4 GiB, no more than can be touched in
-    about 4 s, and at least five times the last-level cache.
+    ``touch_seconds``, and at least seven times the last-level cache: five for the working set and
+    two to flush with.
 
     Raises
     ------
@@ -84,7 +92,15 @@ def open_pool(
     cache = backend.facts.last_level_cache_bytes
     usable = int(available_memory() * _USABLE)
     least = (CACHES_OVER + FLUSH_OVER) * cache
-    asked = stream_memory or max(least, min(usable // _DEFAULT_SHARE, _DEFAULT_MOST_BYTES))
+    asked = stream_memory
+    if asked is None:
+        asked = max(least, min(usable // _DEFAULT_SHARE, _DEFAULT_MOST_BYTES))
+        if asked > usable:
+            raise DeviceError(
+                f"a profile needs {format_bytes(least)}, {CACHES_OVER + FLUSH_OVER} times the "
+                f"last-level cache, and {format_bytes(usable)} can be used now",
+                hint=f"Give less with --stream-memory {usable // 2**20}MiB; caches may serve it.",
+            )
     if asked > usable:
         raise DeviceError(
             f"--stream-memory of {format_bytes(asked)} ({asked} bytes) is more than the "
@@ -94,7 +110,8 @@ def open_pool(
     started = time.perf_counter()
     memory = backend.allocate(asked)
     allocated = time.perf_counter()
-    touched = _touch(backend, memory, asked, asked if stream_memory else least, seed, progress)
+    least = asked if stream_memory is not None else least
+    touched = _touch(backend, memory, asked, least, seed, touch_seconds, progress)
     flush = min(FLUSH_OVER * cache, touched // 4)
     return Pool(
         memory,
@@ -112,6 +129,7 @@ def _touch(
     nbytes: int,
     least: int,
     seed: int,
+    touch_seconds: float,
     progress: Callable[[str, float], None],
 ) -> int:
     """Fill step by step, so that Ctrl-C works; stop early, above ``least``, when it is slow."""
@@ -122,11 +140,7 @@ def _touch(
         backend.fill(memory, done, step, seed)
         done += step
         progress("touching memory", done / nbytes)
-        if (
-            done >= least
-            and time.perf_counter() - started > _DEFAULT_TOUCH_SECONDS
-            and (least < nbytes)
-        ):
+        if least <= done and time.perf_counter() - started > touch_seconds:
             break
     return done
 
@@ -138,9 +152,9 @@ def map_regions(plan: AllocationPlan) -> tuple[Region, ...]:
 
 def _regions(plan: AllocationPlan) -> Iterator[Region]:
     base = 0
-    for group in plan.groups:
+    for index, group in enumerate(plan.groups):
         for part in group.parts:
-            region = Region(group, part, base)
+            region = Region(group, index, part, base)
             yield region
             base += -(-region.nbytes // _ALIGNMENT) * _ALIGNMENT
 

@@ -28,11 +28,13 @@ Operation = Callable[[], Timed]
 MIN_SAMPLES = 5
 MAX_SAMPLES = 60
 NOISE_BOUND = 0.01
-"""Sampling stops when the median ratio is known to this relative error."""
+"""Sampling stops when the median ratio's estimated relative error is below this."""
 NOISE_GATE = 0.05
 """A ceiling that differs from itself by more marks a measurement as noisy."""
 
 _NORMAL_IQR = 1.349
+_MEDIAN_ERROR = 1.253
+"""Standard error of a median over that of a mean, for normal samples."""
 
 
 class Paired(Struct, frozen=True):
@@ -119,4 +121,4 @@ def _ratios(samples: list[Timed], ceilings: list[Timed]) -> Rates:
 
 def _relative_error(ratios: Rates) -> float:
     q1, median, q3 = np.percentile(ratios, (25, 50, 75))
-    return float((q3 - q1) / _NORMAL_IQR / median / np.sqrt(len(ratios)))
+    return float(_MEDIAN_ERROR * (q3 - q1) / _NORMAL_IQR / median / np.sqrt(len(ratios)))

@@ -14,7 +14,7 @@ from kvprof.device.backend import Backend
 from kvprof.layout import Once
 from kvprof.measure.ceilings import Ceilings
 from kvprof.measure.pool import CACHES_OVER, Pool, Region
-from kvprof.measure.sampler import Operation, Paired, sample_pair, summarise
+from kvprof.measure.sampler import Operation, Paired, Timed, sample_pair, summarise
 from kvprof.measure.tables import (
     Runs,
     contiguous,
@@ -24,13 +24,12 @@ from kvprof.measure.tables import (
     slot_plan,
     table_runs,
 )
-from kvprof.measure.verify import verify_append, verify_read, verify_update
+from kvprof.measure.verify import ADDEND, verify_append, verify_read, verify_update
 from kvprof.result import StreamFacts
 
 _SOURCE_BYTES = 256 * 1024
 """Rows to append come from a buffer that stays in cache, as if just computed."""
 _DECODE_STEPS = 8
-_ADDEND = 0x9E3779B97F4A7C15
 
 
 class Job(Struct, frozen=True):
@@ -42,6 +41,7 @@ class Job(Struct, frozen=True):
     sequences: int
     tokens: int
     run_bytes: int
+    footprint_bytes: int
     ceiling: str
     verify: Callable[[], None]
     operation: Operation
@@ -72,6 +72,8 @@ class Streamed(Struct, frozen=True):
             seconds=summarise(paired.seconds),
             bytes_per_s=paired.bytes_per_s,
             ceiling=job.ceiling,
+            ceiling_bytes_per_s=paired.ceiling_bytes_per_s,
+            ceiling_seconds=paired.ceiling_seconds,
             ratio_to_ceiling=paired.ratio,
             noisy=paired.noisy,
         )
@@ -85,6 +87,11 @@ class Workbench(Struct, frozen=True):
     ceilings: Ceilings
     seed: int
 
+    def fits_in_caches(self, job: Job) -> bool:
+        """Whether a job's bytes are so few that caches could serve a part of them."""
+        caches = self.backend.facts.last_level_cache_bytes
+        return job.footprint_bytes < CACHES_OVER * caches
+
 
 def workload_jobs(
     bench: Workbench,
@@ -95,8 +102,7 @@ def workload_jobs(
 ) -> list[Job]:
     """Every stream of the live sequences of ``tokens`` tokens, the most telling ones first."""
     per_region = [
-        list(_region_jobs(bench, region, allocator, index, tokens, encoder_tokens))
-        for index, region in _with_group_index(regions)
+        list(_region_jobs(bench, region, allocator, tokens, encoder_tokens)) for region in regions
     ]
     longest = max((len(jobs) for jobs in per_region), default=0)
     return [jobs[i] for i in range(longest) for jobs in per_region if i < len(jobs)]
@@ -113,8 +119,8 @@ def read_jobs(
     lengths = [allocator.tokens(int(s)) for s in allocator.sequences]
     mean = round(sum(lengths) / len(lengths)) if lengths else 0
     jobs = []
-    for index, region in _with_group_index(regions):
-        runs = table_runs(allocator, region.group, index, encoder_tokens)
+    for region in regions:
+        runs = table_runs(allocator, region.group, region.group_index, encoder_tokens)
         if len(runs) and not isinstance(region.group.keep, Once):
             jobs.append(_read_job(bench, region, runs, order, len(lengths), mean))
     return jobs
@@ -127,6 +133,9 @@ def run_jobs(
 
     Returns the timed jobs and a description of each that the budget did not cover.
     """
+    # Ceilings write one pattern over the pool, in which one page is as good as another: a read of
+    # the wrong page would go unnoticed.
+    bench.backend.fill(bench.pool.memory, 0, bench.pool.nbytes, bench.seed)
     for done, job in enumerate(jobs):
         progress("verifying", done / len(jobs))
         job.verify()
@@ -141,12 +150,10 @@ def run_jobs(
 
 
 def _sample(bench: Workbench, job: Job, budget_seconds: float) -> Paired:
-    nbytes = job.operation().nbytes
-    small = nbytes < CACHES_OVER * bench.backend.facts.last_level_cache_bytes
     return sample_pair(
         job.operation,
-        bench.ceilings.operation(job.ceiling, nbytes),
-        bench.ceilings.flush if small else _no_flush,
+        bench.ceilings.operation(job.ceiling, job.footprint_bytes),
+        bench.ceilings.flush if bench.fits_in_caches(job) else _no_flush,
         budget_seconds,
     )
 
@@ -155,21 +162,14 @@ def _no_flush() -> None:
     """A working set of five caches flushes itself."""
 
 
-def _with_group_index(regions: Sequence[Region]) -> Iterator[tuple[int, Region]]:
-    groups = list(dict.fromkeys(id(region.group) for region in regions))
-    for region in regions:
-        yield groups.index(id(region.group)), region
-
-
 def _region_jobs(
     bench: Workbench,
     region: Region,
     allocator: CacheAllocator,
-    index: int,
     tokens: int,
     encoder_tokens: int,
 ) -> Iterator[Job]:
-    runs = table_runs(allocator, region.group, index, encoder_tokens)
+    runs = table_runs(allocator, region.group, region.group_index, encoder_tokens)
     if not len(runs):
         return
     sequences = len(allocator.sequences)
@@ -181,8 +181,10 @@ def _region_jobs(
     yield _read_job(bench, region, runs, "fresh", sequences, tokens)
     yield _read_job(bench, region, mixed, "shuffled", sequences, tokens)
     yield _append_job(bench, region, mixed, "shuffled", sequences, tokens, tokens)
-    yield _append_job(bench, region, mixed, "shuffled", sequences, tokens, 1)
-    yield _read_job(bench, region, contiguous(runs), "contiguous", sequences, tokens)
+    if tokens > 1:
+        yield _append_job(bench, region, mixed, "shuffled", sequences, tokens, 1)
+    if region.is_dense:
+        yield _read_job(bench, region, contiguous(runs), "contiguous", sequences, tokens)
 
 
 def _read_job(
@@ -198,6 +200,7 @@ def _read_job(
         sequences,
         tokens,
         longest,
+        plan.nbytes,
         "read",
         lambda: verify_read(backend, memory, region, runs),
         lambda: backend.decode_read(memory, plan),
@@ -216,9 +219,10 @@ def _update_job(
         sequences,
         tokens,
         region.part.page_bytes,
+        plan.nbytes,
         "rmw",
         lambda: verify_update(backend, memory, region, runs),
-        lambda: backend.state_update(memory, plan, _ADDEND),
+        lambda: backend.state_update(memory, plan, ADDEND),
     )
 
 
@@ -243,7 +247,17 @@ def _append_job(
         steps = [slots[ends - step] for step in range(min(_DECODE_STEPS, per_sequence))]
     else:
         steps = [slots]
-    plans = cycle([slot_plan(region, step) for step in steps])
+    plans = [slot_plan(region, step) for step in steps]
+    in_turn = cycle(plans)
+
+    def verify() -> None:
+        for step in steps:
+            verify_append(backend, memory, region, step, source)
+
+    def append() -> Timed:
+        source.max()  # brought back into the cache that a flush has emptied
+        return backend.append(memory, next(in_turn), source)
+
     return Job(
         "append",
         region.part.cache.key,
@@ -251,7 +265,8 @@ def _append_job(
         sequences,
         appended,
         row_bytes,
+        plans[0].nbytes,
         "write",
-        lambda: verify_append(backend, memory, region, steps[0], source),
-        lambda: backend.append(memory, next(plans), source),
+        verify,
+        append,
     )

@@ -13,7 +13,8 @@ from kvprof.measure.tables import Runs, page_plan, slot_plan
 
 _WORD = 8
 _GATHER_BYTES = 4 * 2**20
-_ADDEND = 0x9E3779B97F4A7C15
+ADDEND = 0x9E3779B97F4A7C15
+"""What a state update adds to every word: an odd number with bits all over."""
 
 
 class VerificationError(KvprofError):
@@ -34,7 +35,7 @@ def verify_read(backend: Backend, memory: Memory, region: Region, runs: Runs) ->
 
 
 def verify_update(backend: Backend, memory: Memory, region: Region, runs: Runs) -> None:
-    """Every word under the plan grew by the addend, by NumPy's sums before and after.
+    """The words under the plan grew as they should have, by NumPy's sums before and after.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def verify_update(backend: Backend, memory: Memory, region: Region, runs: Runs) 
     """
     before = checksum(memory, region, runs)
     growth = _growth(memory, region, runs)
-    measured = backend.state_update(memory, page_plan(region, runs), _ADDEND).checksum
+    measured = backend.state_update(memory, page_plan(region, runs), ADDEND).checksum
     after = checksum(memory, region, runs)
     expected = (before + growth) % 2**64
     _expect(after == expected, "state_update", region, f"the state sums to {after}, not {expected}")
@@ -57,11 +58,11 @@ def _growth(memory: Memory, region: Region, runs: Runs) -> int:
         for offset, size in region.segments:
             for block, first, rows in runs.tolist():
                 words, tail = divmod(rows * size, _WORD)
-                growth += words * _ADDEND
+                growth += words * ADDEND
                 if tail:
                     end = offset + (first + rows) * size
                     last = int.from_bytes(pages[block, end - tail : end].tobytes(), "little")
-                    growth += (last + _ADDEND) % 256**tail - last
+                    growth += (last + ADDEND) % 256**tail - last
     return growth
 
 

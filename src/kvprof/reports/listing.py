@@ -26,7 +26,11 @@ def listing_sheets(document: Document) -> Sequence[Sheet]:
     """The one table of a listing."""
     columns = _COLUMNS[document.kind]
     rows = tuple(_cells(result) for result in document.results)
-    return [Sheet(f"{len(rows)} {document.kind}", columns, rows, _notes(document))]
+    title = _TITLES.get(document.kind) or f"{len(rows)} {document.kind}"
+    return [Sheet(title, columns, rows, _notes(document))]
+
+
+_TITLES = {"check": "Conformance", "doctor": "This installation and this machine"}
 
 
 def _notes(document: Document) -> tuple[str, ...]:
@@ -44,7 +48,6 @@ _COLUMNS = {
     "models": (
         Column("date", _LEFT),
         Column("model", _LEFT),
-        Column("title", _LEFT, wraps=True),
         Column("attention", _LEFT),
         Column("KiB/token"),
         Column("growing"),
@@ -91,7 +94,6 @@ def _cells(row: Struct) -> tuple[str, ...]:
             return (
                 row.date,
                 row.name,
-                row.title,
                 row.attention,
                 _decimal(row.kib_per_token),
                 _decimal(row.growing_kib_per_token),

@@ -58,7 +58,7 @@ def _head(result: ProfileResult) -> Sheet:
         ),
         (
             "allocator",
-            f"{format_seconds(1 / pool.block_ops_per_s)} per block in C++, "
+            f"{format_seconds(1 / pool.block_ops_per_s)} per block allocated or freed in C++, "
             f"{format_seconds(pool.python_call_seconds)} per Python call of 16 blocks",
         ),
     )
@@ -103,6 +103,8 @@ def _streams(result: ProfileResult) -> Sheet:
         for stream in result.streams
     )
     notes = tuple(f"warning: {warning}" for warning in result.warnings)
+    if not rows:
+        return Sheet("Streams: none was measured within --time-budget", notes=notes)
     return Sheet("Streams (measured; each verified against NumPy first)", columns, rows, notes)
 
 
@@ -127,9 +129,9 @@ def _fragmentation(result: ProfileResult) -> Sheet:
         f"{requests['waiting']:,} waiting (seeded chat traffic)"
     ]
     if found.aged_read_ratio is not None:
-        notes.append(
-            f"aged tables read at {format_ratio(found.aged_read_ratio)} of fresh ones' bandwidth"
-        )
+        noisy = ", noisy" if found.aged_read_noisy else ""
+        ratio = format_ratio(found.aged_read_ratio)
+        notes.append(f"aged tables read at {ratio} of fresh ones' bandwidth{noisy}")
     title = "Fragmentation after traffic: reserved = logical + wastes, capacity = its shares"
     return Sheet(title, columns, tuple(rows), tuple(notes))
 

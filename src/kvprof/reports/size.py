@@ -96,6 +96,7 @@ def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
     columns = (
         Column("model", "left"),
         Column("engine", "left"),
+        Column("tokens"),
         Column("group", "left"),
         Column("layers"),
         Column("block"),
@@ -107,6 +108,7 @@ def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
         (
             result.model.name,
             result.engine,
+            format_tokens(result.tokens),
             group.keep,
             str(len(group.layers)),
             format_tokens(group.block_size),
@@ -118,7 +120,11 @@ def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
         if result.plan
         for group in result.plan.groups
     )
-    return Sheet("Plans, per sequence of the longest length", columns, tuple(rows))
+    return Sheet(
+        "Plans: the most that a sequence holds on its way to --max-model-len, else --tokens",
+        columns,
+        tuple(rows),
+    )
 
 
 def _fits(result: SizeResult) -> str:
