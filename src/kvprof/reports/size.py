@@ -96,7 +96,6 @@ def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
     columns = (
         Column("model", "left"),
         Column("engine", "left"),
-        Column("tokens"),
         Column("group", "left"),
         Column("layers"),
         Column("block"),
@@ -108,7 +107,6 @@ def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
         (
             result.model.name,
             result.engine,
-            format_tokens(result.tokens),
             group.keep,
             str(len(group.layers)),
             format_tokens(group.block_size),
@@ -121,7 +119,7 @@ def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
         for group in result.plan.groups
     )
     return Sheet(
-        "Plans: the most that a sequence holds on its way to --max-model-len, else --tokens",
+        "Plans: the most that a sequence of --max-model-len (else --tokens) ever holds",
         columns,
         tuple(rows),
     )
