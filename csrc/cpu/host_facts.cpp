@@ -52,8 +52,7 @@ struct LastCache {
 /// The largest cache of a CPU, and the CPUs that share it.
 LastCache last_cache_of(int cpu) {
   LastCache last;
-  const std::string folder =
-      "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cache/index";
+  const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cache/index";
   for (int index = 0; index < 8; ++index) {
     const std::string cache = folder + std::to_string(index);
     const std::int64_t nbytes = cache_size_bytes(cache + "/size");
