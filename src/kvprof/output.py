@@ -31,6 +31,8 @@ class Destination:
 
     def __init__(self, path: Path | None, *, force: bool) -> None:
         self._path = None if path in (None, STDOUT) else path
+        if self._path is not None and self._path.is_symlink():
+            self._path = Path(os.path.realpath(self._path))  # its target is replaced, not the link
         if self._path is not None:
             with _explained(f"-o {self._path}"):
                 self._check(self._path, force=force)

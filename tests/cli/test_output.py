@@ -239,3 +239,13 @@ def test_a_locale_without_lines_still_gets_its_table(run_cli):
     run = run_cli(*LISTING, env={"PYTHONIOENCODING": "ascii"})
     assert (run.exit_code, run.stderr) == (0, "")
     assert "paged" in run.stdout
+
+
+def test_what_a_link_points_to_is_replaced_and_not_the_link(run_cli, tmp_path):
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    run = run_cli(*LISTING, "--format", "json", "-o", str(link), "--force")
+    assert run.exit_code == 0
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["kind"] == "engines"
