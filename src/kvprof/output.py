@@ -31,10 +31,10 @@ class Destination:
 
     def __init__(self, path: Path | None, *, force: bool) -> None:
         self._path = None if path in (None, STDOUT) else path
-        if self._path is not None and self._path.is_symlink():
-            self._path = Path(os.path.realpath(self._path))  # its target is replaced, not the link
         if self._path is not None:
             with _explained(f"-o {self._path}"):
+                if self._path.is_symlink() and not self._is_stream(self._path):
+                    self._path = Path(os.path.realpath(self._path))  # the link stays a link
                 self._check(self._path, force=force)
         elif sys.stdout is None:
             raise UsageError("stdout is closed", hint="Give -o FILE.")
