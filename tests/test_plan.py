@@ -26,13 +26,8 @@ from kvprof.layout import (
 )
 from kvprof.measure.pool import compiled_group
 from kvprof.model import catalogue_model, lay_out
-from kvprof.plan import (
-    MAX_BLOCK_SIZE,
-    REQUEST_WASTES,
-    AllocationPlan,
-    Limits,
-    paged_plan,
-)
+from kvprof.paging import MAX_BLOCK_SIZE, paged_plan
+from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits
 
 BFLOAT16 = Dtypes("bfloat16", "bfloat16", "bfloat16")
 LAYOUTS = {

@@ -17,7 +17,8 @@ from kvprof.errors import PluginError
 from kvprof.layers import attention_cache, layer
 from kvprof.layout import CacheLayout
 from kvprof.model import Model, catalogue_model, lay_out
-from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits, paged_plan
+from kvprof.paging import paged_plan
+from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits
 from kvprof.registry import registry
 from kvprof.result import number
 from kvprof.size import Request, place, size_model

@@ -2,7 +2,8 @@
 
 from kvprof.hookspecs import hookimpl
 from kvprof.layout import CacheLayout
-from kvprof.plan import DEFAULT_BLOCK_SIZE, AllocationPlan, Limits, paged_plan
+from kvprof.paging import DEFAULT_BLOCK_SIZE, paged_plan
+from kvprof.plan import AllocationPlan, Limits
 
 
 class Paged:

@@ -110,7 +110,7 @@ def kvprof_engines() -> Iterable[Engine]:
     ::
 
         from kvprof.hookspecs import hookimpl
-        from kvprof.plan import paged_plan
+        from kvprof.paging import paged_plan
 
         class Blocks128:
             name = "blocks128"

@@ -4,7 +4,8 @@ from kvprof.config import ModelConfig
 from kvprof.hookspecs import hookimpl
 from kvprof.layers import attention_cache, layer
 from kvprof.layout import CacheLayout
-from kvprof.plan import AllocationPlan, Limits, paged_plan
+from kvprof.paging import paged_plan
+from kvprof.plan import AllocationPlan, Limits
 
 
 class Rival:
