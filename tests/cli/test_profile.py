@@ -27,6 +27,7 @@ STREAMS = {
         ("decode_read", "latent", "fresh"),
         ("decode_read", "latent", "shuffled"),
         ("decode_read", "latent", "contiguous"),
+        ("append", "latent", "fresh"),
         ("append", "latent", "shuffled"),
     },
     "ssm": {
@@ -37,6 +38,7 @@ STREAMS = {
         ("decode_read", "attention", "fresh"),
         ("decode_read", "attention", "shuffled"),
         ("decode_read", "attention", "contiguous"),
+        ("append", "attention", "fresh"),
         ("append", "attention", "shuffled"),
         ("state_update", "mamba1", "fresh"),
         ("state_update", "mamba1", "shuffled"),

@@ -27,8 +27,9 @@ def test_each_traffic_runs_at_its_own_streams_bandwidth(small: Callable) -> None
     streams = [
         stream("decode_read", "attention", "shuffled", 100, 1.0),
         stream("decode_read", "attention", "fresh", 100, 500.0),
-        stream("append", "attention", "shuffled", 100, 1.0),
-        stream("append", "attention", "shuffled", 1, 20.0),
+        stream("append", "attention", "fresh", 100, 1.0),
+        stream("append", "attention", "shuffled", 1, 1.0),
+        stream("append", "attention", "fresh", 1, 20.0),
     ]
     step = decode_step(layout, Request(tokens=100), 2, streams, CEILINGS, None)
     # 768 B per token: two sequences read 2 x 76,800 B at 500 B/s and write 2 x 768 B at 20 B/s.

@@ -14,7 +14,7 @@ from kvprof.measure.streams import Workbench, read_jobs, run_jobs, workload_jobs
 from kvprof.measure.tables import admit_all
 
 READS = {("decode_read", "fresh"), ("decode_read", "shuffled"), ("decode_read", "contiguous")}
-APPENDS = {("append", "shuffled")}
+APPENDS = {("append", "fresh"), ("append", "shuffled")}
 UPDATES = {("state_update", "fresh"), ("state_update", "shuffled")}
 
 
@@ -58,6 +58,8 @@ def test_streams_move_the_bytes_that_the_layout_says(
         ("decode_read", "fresh", 100): 230_400,
         ("decode_read", "shuffled", 100): 230_400,
         ("decode_read", "contiguous", 100): 230_400,
+        ("append", "fresh", 100): 230_400,
+        ("append", "fresh", 1): 2_304,
         ("append", "shuffled", 100): 230_400,
         ("append", "shuffled", 1): 2_304,
     }

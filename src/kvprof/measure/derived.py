@@ -61,7 +61,7 @@ def decode_step(
 def _rate(streamed: Sequence[Streamed], operation: str, cache: str, otherwise: float) -> float:
     for stream in streamed:
         job = stream.job
-        of_a_step = job.tokens == 1 if operation == "append" else job.order == "fresh"
+        of_a_step = job.order == "fresh" and (operation != "append" or job.tokens == 1)
         if job.op == operation and job.cache == cache and of_a_step:
             return stream.paired.bytes_per_s
     return otherwise

@@ -90,23 +90,8 @@ def open_pool(
         When more is asked for than is available; the message says how much would do.
     """
     cache = backend.facts.last_level_cache_bytes
-    usable = int(available_memory() * _USABLE)
     least = (CACHES_OVER + FLUSH_OVER) * cache
-    asked = stream_memory
-    if asked is None:
-        asked = max(least, min(usable // _DEFAULT_SHARE, _DEFAULT_MOST_BYTES))
-        if asked > usable:
-            raise DeviceError(
-                f"a profile needs {format_bytes(least)}, {CACHES_OVER + FLUSH_OVER} times the "
-                f"last-level cache, and {format_bytes(usable)} can be used now",
-                hint=f"Give less with --stream-memory {usable // 2**20}MiB; caches may serve it.",
-            )
-    if asked > usable:
-        raise DeviceError(
-            f"--stream-memory of {format_bytes(asked)} ({asked} bytes) is more than the "
-            f"{format_bytes(usable)} that can be used now",
-            hint=f"Try --stream-memory {usable // 2**20}MiB or less.",
-        )
+    asked = _wanted_bytes(stream_memory, least)
     started = time.perf_counter()
     memory = backend.allocate(asked)
     allocated = time.perf_counter()
@@ -120,6 +105,27 @@ def open_pool(
         allocated - started,
         time.perf_counter() - allocated,
         huge_page_bytes(np.asarray(memoryview(memory)).ctypes.data),
+    )
+
+
+def _wanted_bytes(stream_memory: int | None, least: int) -> int:
+    """What to allocate: what was asked for, or the default, if that much can be used now."""
+    usable = int(available_memory() * _USABLE)
+    wanted = stream_memory
+    if wanted is None:
+        wanted = max(least, min(usable // _DEFAULT_SHARE, _DEFAULT_MOST_BYTES))
+    if wanted <= usable:
+        return wanted
+    if stream_memory is None:
+        raise DeviceError(
+            f"a profile needs {format_bytes(least)}, {CACHES_OVER + FLUSH_OVER} times the "
+            f"last-level cache, and {format_bytes(usable)} can be used now",
+            hint=f"Give less with --stream-memory {usable // 2**20}MiB; caches may serve it.",
+        )
+    raise DeviceError(
+        f"--stream-memory of {format_bytes(wanted)} ({wanted} bytes) is more than the "
+        f"{format_bytes(usable)} that can be used now",
+        hint=f"Try --stream-memory {usable // 2**20}MiB or less.",
     )
 
 

@@ -180,9 +180,9 @@ def _region_jobs(
         return
     yield _read_job(bench, region, runs, "fresh", sequences, tokens)
     yield _read_job(bench, region, mixed, "shuffled", sequences, tokens)
-    yield _append_job(bench, region, mixed, "shuffled", sequences, tokens, tokens)
-    if tokens > 1:
-        yield _append_job(bench, region, mixed, "shuffled", sequences, tokens, 1)
+    for appended in dict.fromkeys((tokens, 1)):
+        yield _append_job(bench, region, runs, "fresh", sequences, tokens, appended)
+        yield _append_job(bench, region, mixed, "shuffled", sequences, tokens, appended)
     if region.is_dense:
         yield _read_job(bench, region, contiguous(runs), "contiguous", sequences, tokens)
 
