@@ -82,7 +82,7 @@ def streams(
         yield Stream("append", row_bytes, "shuffled", "write", append)
     for page_bytes in UPDATE_PAGES:
         plan = page_plan(page_bytes, rng.permutation(memory.nbytes // page_bytes))
-        update = partial(backend.state_update, memory, plan, 3)
+        update = partial(backend.state_update, memory, plan, addend=3)
         yield Stream("state_update", page_bytes, "shuffled", "rmw", update)
 
 

@@ -115,6 +115,32 @@ Ceiling ceiling_named(const std::string& name) {
                         name);
 }
 
+Stream stream_named(const std::string& name) {
+  return named<Stream>("stream",
+                       {{"decode_read", Stream::decode_read},
+                        {"append", Stream::append},
+                        {"state_update", Stream::state_update},
+                        {"block_copy", Stream::block_copy},
+                        {"swap", Stream::swap},
+                        {"zero", Stream::zero}},
+                       name);
+}
+
+Element element_named(const std::string& name) {
+  return named<Element>(
+      "element",
+      {{"word64", Element::word64}, {"float32", Element::float32}, {"bfloat16", Element::bfloat16}},
+      name);
+}
+
+/// Why the memory could not be locked, None when it is.
+std::optional<std::string> lock(const MemoryObject& object) {
+  const std::shared_ptr<Memory> memory = object.live();
+  const py::gil_scoped_release unlocked;
+  const std::string reason = memory->lock();
+  return reason.empty() ? std::nullopt : std::make_optional(reason);
+}
+
 /// Calls an operation of the backend on the memory behind a Python object, without the GIL.
 template <class Operation>
 auto without_gil(const MemoryObject& object, Operation operation) {
@@ -146,6 +172,9 @@ void bind_plans(py::module_& module) {
            "layers"_a, "segments"_a, "rows_per_block"_a, "slots"_a)
       .def_property_readonly("nbytes", &SlotPlan::nbytes)
       .def_property_readonly("extent_bytes", &SlotPlan::extent_bytes);
+  py::class_<CopyPlan>(module, "CopyPlan", py::is_final())
+      .def(py::init<PagePlan, PagePlan>(), "source"_a, "target"_a)
+      .def_property_readonly("nbytes", &CopyPlan::nbytes);
 }
 
 void bind_memory(py::module_& module) {
@@ -153,48 +182,93 @@ void bind_memory(py::module_& module) {
                            py::custom_type_setup(add_buffer_slots))
       .def_property_readonly("nbytes", [](const MemoryObject& m) { return m.live()->nbytes(); })
       .def_property_readonly("policy", [](const MemoryObject& m) { return m.live()->policy(); })
+      .def("lock", &lock)
       .def("release", &release);
   py::class_<StreamResult>(module, "StreamResult", py::is_final())
       .def_readonly("seconds", &StreamResult::seconds)
       .def_readonly("nbytes", &StreamResult::nbytes)
-      .def_readonly("checksum", &StreamResult::checksum);
+      .def_readonly("checksum", &StreamResult::checksum)
+      .def_readonly("interruptions", &StreamResult::interruptions)
+      .def_readonly("clock_hz", &StreamResult::clock_hz);
 }
 
-void bind_operations(py::class_<CpuBackend>& backend) {
+void bind_reads_and_writes(py::class_<CpuBackend>& backend) {
   using namespace py::literals;
   backend
       .def(
           "fill",
           [](CpuBackend& self, const MemoryObject& object, std::int64_t offset, std::int64_t nbytes,
-             std::uint64_t seed) {
-            return without_gil(object,
-                               [&](Memory& m) { return self.fill(m, offset, nbytes, seed); });
+             std::uint64_t seed, bool finite, std::int64_t part, std::int64_t parts) {
+            return without_gil(object, [&](Memory& m) {
+              return self.fill(m, offset, nbytes, seed, finite, part, parts);
+            });
           },
-          "memory"_a, "offset_bytes"_a, "nbytes"_a, "seed"_a)
+          "memory"_a, "offset_bytes"_a, "nbytes"_a, "seed"_a, py::kw_only(), "finite"_a = false,
+          "part"_a = 0, "parts"_a = 1)
       .def(
           "decode_read",
-          [](CpuBackend& self, const MemoryObject& object, const PagePlan& plan) {
-            return without_gil(object, [&](Memory& m) { return self.decode_read(m, plan); });
+          [](CpuBackend& self, const MemoryObject& object, const PagePlan& plan,
+             const std::string& variant) {
+            return without_gil(object,
+                               [&](Memory& m) { return self.decode_read(m, plan, variant); });
           },
-          "memory"_a, "plan"_a)
+          "memory"_a, "plan"_a, "variant"_a = "")
       .def(
           "append",
           [](CpuBackend& self, const MemoryObject& object, const SlotPlan& plan,
-             const py::object& source) {
+             const py::object& source, const std::string& variant) {
             const SourceBytes rows(source);
             return without_gil(object, [&](Memory& m) {
-              return self.append(m, plan, rows.data(), rows.nbytes());
+              return self.append(m, plan, rows.data(), rows.nbytes(), variant);
             });
           },
-          "memory"_a, "plan"_a, "source"_a)
+          "memory"_a, "plan"_a, "source"_a, "variant"_a = "")
+      .def(
+          "zero",
+          [](CpuBackend& self, const MemoryObject& object, const PagePlan& plan,
+             const std::string& variant) {
+            return without_gil(object, [&](Memory& m) { return self.zero(m, plan, variant); });
+          },
+          "memory"_a, "plan"_a, "variant"_a = "");
+}
+
+void bind_updates_and_copies(py::class_<CpuBackend>& backend) {
+  using namespace py::literals;
+  backend
       .def(
           "state_update",
           [](CpuBackend& self, const MemoryObject& object, const PagePlan& plan,
-             std::uint64_t addend) {
-            return without_gil(object,
-                               [&](Memory& m) { return self.state_update(m, plan, addend); });
+             const std::string& element, std::uint64_t addend, float decay, float input,
+             const std::string& variant) {
+            const Update update{element_named(element), addend, decay, input};
+            return without_gil(
+                object, [&](Memory& m) { return self.state_update(m, plan, update, variant); });
           },
-          "memory"_a, "plan"_a, "addend"_a);
+          "memory"_a, "plan"_a, py::kw_only(), "element"_a = "word64", "addend"_a = 0,
+          "decay"_a = 1.0F, "input"_a = 0.0F, "variant"_a = "")
+      .def(
+          "block_copy",
+          [](CpuBackend& self, const MemoryObject& object, const CopyPlan& plan,
+             const std::string& variant) {
+            return without_gil(object,
+                               [&](Memory& m) { return self.block_copy(m, plan, variant); });
+          },
+          "memory"_a, "plan"_a, "variant"_a = "")
+      .def(
+          "swap",
+          [](CpuBackend& self, const MemoryObject& source, const MemoryObject& target,
+             const CopyPlan& plan, const std::string& variant) {
+            const std::shared_ptr<Memory> from = source.live();
+            return without_gil(target,
+                               [&](Memory& to) { return self.swap(*from, to, plan, variant); });
+          },
+          "source"_a, "target"_a, "plan"_a, "variant"_a = "")
+      .def(
+          "variants",
+          [](const CpuBackend& self, const std::string& stream) {
+            return self.variants(stream_named(stream));
+          },
+          "stream"_a);
 }
 
 void bind_ceilings(py::class_<CpuBackend>& backend) {
@@ -233,13 +307,15 @@ void bind_cpu(py::module_& module) {
            "cpus"_a = py::none())
       .def_property_readonly("facts", &CpuBackend::facts)
       .def_property_readonly("cpus", &CpuBackend::cpus)
+      .def_property_readonly("pinned", &CpuBackend::pinned)
       .def(
           "allocate",
           [](CpuBackend& self, std::int64_t nbytes, const std::string& policy) {
             return MemoryObject{self.allocate(nbytes, policy)};
           },
           "nbytes"_a, "policy"_a = "huge_pages");
-  bind_operations(backend);
+  bind_reads_and_writes(backend);
+  bind_updates_and_copies(backend);
   bind_ceilings(backend);
 }
 

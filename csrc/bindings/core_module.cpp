@@ -5,6 +5,7 @@
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "Block allocation and the CPU backend of kvprof.";
+  module.attr("COMPILER") = KVPROF_COMPILER;
   kvprof::bind_allocation(module);
   kvprof::bind_cpu(module);
 }

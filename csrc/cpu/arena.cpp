@@ -1,6 +1,7 @@
 #include "cpu/arena.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <stdexcept>
@@ -30,25 +31,43 @@ void refuse_more_than_available(std::int64_t nbytes) {
   }
 }
 
+std::size_t system_page_bytes() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
+
+std::size_t rounded_up(std::size_t nbytes, std::size_t grain) {
+  return (nbytes + grain - 1) / grain * grain;
+}
+
+/// What the system has just answered.
+AllocationError refusal(std::int64_t nbytes) {
+  return AllocationError("cannot allocate " + std::to_string(nbytes) +
+                         " bytes: " + std::system_category().message(errno));
+}
+
 }  // namespace
 
 Arena::Arena(std::int64_t nbytes, const std::string& policy) : Memory(nbytes, policy) {
   const int advice = advice_for(policy);
   refuse_more_than_available(nbytes);
-  mapped_bytes_ = static_cast<std::size_t>(nbytes) + huge_page_bytes;
-  mapping_ =
-      mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapping_ == MAP_FAILED) {
-    throw AllocationError("cannot allocate " + std::to_string(nbytes) +
-                          " bytes: " + std::system_category().message(errno));
-  }
+  usable_bytes_ = rounded_up(static_cast<std::size_t>(nbytes), system_page_bytes());
+  mapped_bytes_ = usable_bytes_ + 2 * huge_page_bytes;
+  mapping_ = mmap(nullptr, mapped_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapping_ == MAP_FAILED) throw refusal(nbytes);
+  // At least one page is left before and after, since the mapping has two huge pages more.
   const auto address = reinterpret_cast<std::uintptr_t>(mapping_);
-  const std::size_t to_huge_page = (huge_page_bytes - address % huge_page_bytes) % huge_page_bytes;
-  data_ = static_cast<std::byte*>(mapping_) + to_huge_page;
+  data_ = static_cast<std::byte*>(mapping_) + (huge_page_bytes - address % huge_page_bytes);
+  if (mprotect(data_, usable_bytes_, PROT_READ | PROT_WRITE) != 0) {
+    const AllocationError error = refusal(nbytes);
+    munmap(mapping_, mapped_bytes_);
+    throw error;
+  }
   // Advice only: a kernel without huge pages refuses it, and the memory is as good.
-  madvise(data_, static_cast<std::size_t>(nbytes), advice);
+  madvise(data_, usable_bytes_, advice);
 }
 
 Arena::~Arena() { munmap(mapping_, mapped_bytes_); }
+
+std::string Arena::lock() {
+  return mlock(data_, usable_bytes_) == 0 ? "" : std::system_category().message(errno);
+}
 
 }  // namespace kvprof

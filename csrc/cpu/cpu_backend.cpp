@@ -5,17 +5,16 @@
 
 #include "cpu/arena.hpp"
 #include "cpu/host_facts.hpp"
+#include "cpu/page_copies.hpp"
 #include "cpu/page_spans.hpp"
+#include "cpu/variants.hpp"
 
 namespace kvprof {
 namespace {
 
-/// Rows from here on are stored past the cache: a plain store first reads the line it overwrites.
-constexpr std::int64_t non_temporal_row_bytes = 128;
-
 /// Writes the rows [share.begin, share.end) of a plan, counted through its layers.
 void append_rows(const SlotPlan& plan, Share share, std::byte* memory, const std::byte* source,
-                 std::int64_t source_rows, const KernelTable& kernels) {
+                 std::int64_t source_rows, CopyKernel copy) {
   const Placement& placement = plan.placement();
   const std::int64_t source_row_bytes = placement.row_bytes();
   const auto tokens = static_cast<std::int64_t>(plan.writes().size());
@@ -25,14 +24,51 @@ void append_rows(const SlotPlan& plan, Share share, std::byte* memory, const std
                       write.block_bytes;
     const std::byte* from = source + write.token % source_rows * source_row_bytes;
     for (const Segment& segment : placement.segments) {
-      const auto copy = segment.row_bytes >= non_temporal_row_bytes ? kernels.copy_non_temporal
-                                                                    : kernels.copy_plain;
       copy(page + segment.offset_bytes + write.row * segment.row_bytes, from,
-           static_cast<std::size_t>(segment.row_bytes));
+           static_cast<std::size_t>(segment.row_bytes), nullptr);
       from += segment.row_bytes;
     }
   }
-  kernels.fence();
+}
+
+void refuse_overlap(const PagePlan& plan, const char* operation) {
+  if (plan.overlaps()) {
+    throw std::invalid_argument(std::string("the plan overlaps itself, ") + operation + " may not");
+  }
+}
+
+std::int64_t bytes_of(Element element) {
+  switch (element) {
+    case Element::float32:
+      return 4;
+    case Element::bfloat16:
+      return 2;
+    case Element::word64:
+      break;
+  }
+  return 1;  // words are cut short at the end of a run
+}
+
+void refuse_broken_elements(const PagePlan& plan, Element element) {
+  for (const Segment& segment : plan.placement().segments) {
+    if (segment.row_bytes % bytes_of(element) != 0) {
+      throw std::invalid_argument("a row of " + std::to_string(segment.row_bytes) +
+                                  " bytes does not hold whole elements of " +
+                                  std::to_string(bytes_of(element)));
+    }
+  }
+}
+
+const Variants<UpdateKernel>& updates_of(const KernelTable& kernels, Element element) {
+  switch (element) {
+    case Element::float32:
+      return kernels.update_float32;
+    case Element::bfloat16:
+      return kernels.update_bfloat16;
+    case Element::word64:
+      break;
+  }
+  return kernels.update_words;
 }
 
 }  // namespace
@@ -50,51 +86,79 @@ std::unique_ptr<Memory> CpuBackend::allocate(std::int64_t nbytes, const std::str
   return std::make_unique<Arena>(nbytes, policy);
 }
 
+std::vector<std::string> CpuBackend::variants(Stream stream) const {
+  switch (stream) {
+    case Stream::decode_read:
+      return names_of(kernels_.read);
+    case Stream::state_update:
+      return names_of(kernels_.update_words);
+    case Stream::zero:
+      return names_of(kernels_.write);
+    case Stream::append:
+    case Stream::block_copy:
+    case Stream::swap:
+      break;
+  }
+  return names_of(kernels_.copy);
+}
+
 StreamResult CpuBackend::stream(std::int64_t total, std::int64_t grain, std::int64_t nbytes,
                                 const ShareWork& work) {
   std::vector<std::uint64_t> sums(team_.size());
-  StreamResult result;
-  result.nbytes = nbytes;
-  result.seconds = team_.run([&](std::size_t thread) {
+  const Timing timing = team_.run([&](std::size_t thread) {
     sums[thread] = work(share_of(total, thread, team_.size(), grain));
   });
+  StreamResult result{timing.seconds, nbytes, 0, timing.interruptions, timing.clock_hz};
   for (const std::uint64_t sum : sums) result.checksum += sum;
   return result;
 }
 
 double CpuBackend::fill(Memory& memory, std::int64_t offset_bytes, std::int64_t nbytes,
-                        std::uint64_t seed) {
+                        std::uint64_t seed, bool finite, std::int64_t part, std::int64_t parts) {
   memory.check_range(offset_bytes, nbytes);
+  if (parts < 1 || part < 0 || part >= parts) {
+    throw std::invalid_argument("part is " + std::to_string(part) + " of " + std::to_string(parts) +
+                                ", it must be from 0 up to below that");
+  }
   const auto work = [&](Share share) -> std::uint64_t {
-    kernels_.fill(memory.data(), static_cast<std::size_t>(offset_bytes + share.begin),
-                  static_cast<std::size_t>(offset_bytes + share.end), seed);
+    const Share own = share_of(share.end - share.begin, static_cast<std::size_t>(part),
+                               static_cast<std::size_t>(parts), page_grain);
+    kernels_.fill(memory.data(), static_cast<std::size_t>(offset_bytes + share.begin + own.begin),
+                  static_cast<std::size_t>(offset_bytes + share.begin + own.end), seed, finite);
     return 0;
   };
   return stream(nbytes, page_grain, nbytes, work).seconds;
 }
 
-StreamResult CpuBackend::decode_read(const Memory& memory, const PagePlan& plan) {
+StreamResult CpuBackend::decode_read(const Memory& memory, const PagePlan& plan,
+                                     const std::string& variant) {
   memory.check_extent(plan.extent_bytes());
+  const ReadKernel kernel = variant_named(variant, kernels_.read);
   return stream(plan.nbytes(), 1, plan.nbytes(), [&](Share share) {
     PageSpans spans(plan, memory.data(), share);
-    return for_spans(spans, kernels_.sum);
+    return for_spans(spans, kernel);
   });
 }
 
-StreamResult CpuBackend::state_update(Memory& memory, const PagePlan& plan, std::uint64_t addend) {
+StreamResult CpuBackend::state_update(Memory& memory, const PagePlan& plan, const Update& update,
+                                      const std::string& variant) {
   memory.check_extent(plan.extent_bytes());
-  if (plan.overlaps()) throw std::invalid_argument("the plan overlaps itself, an update may not");
+  refuse_overlap(plan, "an update");
+  refuse_broken_elements(plan, update.element);
+  const UpdateKernel kernel = variant_named(variant, updates_of(kernels_, update.element));
+  const UpdateTerms terms{update.addend, update.decay, update.input};
   return stream(plan.nbytes(), 1, 2 * plan.nbytes(), [&](Share share) {
     PageSpans spans(plan, memory.data(), share);
     return for_spans(spans, [&](const Span* some, std::size_t count, std::size_t ahead) {
-      return kernels_.add(some, count, ahead, addend);
+      return kernel(some, count, ahead, terms);
     });
   });
 }
 
 StreamResult CpuBackend::append(Memory& memory, const SlotPlan& plan, const std::byte* source,
-                                std::int64_t source_bytes) {
+                                std::int64_t source_bytes, const std::string& variant) {
   memory.check_extent(plan.extent_bytes());
+  const CopyKernel kernel = variant_named(variant, kernels_.copy);
   const std::int64_t row_bytes = plan.placement().row_bytes();
   if (source_bytes == 0 || source_bytes % row_bytes != 0) {
     throw std::invalid_argument("source has " + std::to_string(source_bytes) +
@@ -103,7 +167,50 @@ StreamResult CpuBackend::append(Memory& memory, const SlotPlan& plan, const std:
   const std::int64_t items =
       static_cast<std::int64_t>(plan.writes().size()) * plan.placement().layers;
   return stream(items, 1, plan.nbytes(), [&](Share share) -> std::uint64_t {
-    append_rows(plan, share, memory.data(), source, source_bytes / row_bytes, kernels_);
+    append_rows(plan, share, memory.data(), source, source_bytes / row_bytes, kernel);
+    kernels_.fence();
+    return 0;
+  });
+}
+
+StreamResult CpuBackend::copy(const Memory& from, Memory& to, const CopyPlan& plan,
+                              CopyKernel kernel) {
+  from.check_extent(plan.from().extent_bytes());
+  to.check_extent(plan.to().extent_bytes());
+  return stream(plan.nbytes(), 1, 2 * plan.nbytes(), [&](Share share) -> std::uint64_t {
+    PageSpans sources(plan.from(), from.data(), share);
+    PageSpans targets(plan.to(), to.data(), share);
+    copy_spans(sources, targets, kernel);
+    kernels_.fence();
+    return 0;
+  });
+}
+
+StreamResult CpuBackend::block_copy(Memory& memory, const CopyPlan& plan,
+                                    const std::string& variant) {
+  if (!plan.disjoint()) {
+    throw std::invalid_argument("the plan of a block_copy reads bytes that it writes");
+  }
+  return copy(memory, memory, plan, variant_named(variant, kernels_.copy));
+}
+
+StreamResult CpuBackend::swap(const Memory& from, Memory& to, const CopyPlan& plan,
+                              const std::string& variant) {
+  if (&from == &to) throw std::invalid_argument("a swap is between two memories: try block_copy");
+  return copy(from, to, plan, variant_named(variant, kernels_.copy));
+}
+
+StreamResult CpuBackend::zero(Memory& memory, const PagePlan& plan, const std::string& variant) {
+  memory.check_extent(plan.extent_bytes());
+  refuse_overlap(plan, "a zeroing");
+  const WriteKernel kernel = variant_named(variant, kernels_.write);
+  return stream(plan.nbytes(), 1, plan.nbytes(), [&](Share share) -> std::uint64_t {
+    PageSpans spans(plan, memory.data(), share);
+    for_spans(spans, [&](const Span* some, std::size_t count, std::size_t) -> std::uint64_t {
+      for (std::size_t i = 0; i < count; ++i) kernel(some[i].data, some[i].nbytes, 0);
+      return 0;
+    });
+    kernels_.fence();
     return 0;
   });
 }

@@ -20,17 +20,31 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(std::vector<int> cpus = allowed_cpus());
 
   const std::vector<int>& cpus() const noexcept { return team_.cpus(); }
+  const std::vector<bool>& pinned() const noexcept { return team_.pinned(); }
 
   const DeviceFacts& facts() const override { return facts_; }
   std::unique_ptr<Memory> allocate(std::int64_t nbytes, const std::string& policy) override;
-  double fill(Memory& memory, std::int64_t offset_bytes, std::int64_t nbytes,
-              std::uint64_t seed) override;
-  StreamResult decode_read(const Memory& memory, const PagePlan& plan) override;
+  double fill(Memory& memory, std::int64_t offset_bytes, std::int64_t nbytes, std::uint64_t seed,
+              bool finite, std::int64_t part, std::int64_t parts) override;
+
+  /// Reads and updates walk one page after the other, or four or eight in turn, and may prefetch
+  /// those that come next; writes and copies are stored past the cache (`non_temporal`), by the
+  /// CPU's string instructions, by libc, or plainly.
+  std::vector<std::string> variants(Stream stream) const override;
+  StreamResult decode_read(const Memory& memory, const PagePlan& plan,
+                           const std::string& variant) override;
   StreamResult append(Memory& memory, const SlotPlan& plan, const std::byte* source,
-                      std::int64_t source_bytes) override;
-  StreamResult state_update(Memory& memory, const PagePlan& plan, std::uint64_t addend) override;
-  /// `one_stream` or `eight_streams` a thread for read and rmw; stores `non_temporal` (past the
-  /// cache) or `plain` for write and copy.
+                      std::int64_t source_bytes, const std::string& variant) override;
+  StreamResult state_update(Memory& memory, const PagePlan& plan, const Update& update,
+                            const std::string& variant) override;
+  StreamResult block_copy(Memory& memory, const CopyPlan& plan,
+                          const std::string& variant) override;
+  StreamResult swap(const Memory& from, Memory& to, const CopyPlan& plan,
+                    const std::string& variant) override;
+  StreamResult zero(Memory& memory, const PagePlan& plan, const std::string& variant) override;
+
+  /// As the streams have them; also `plain_loop` for read, which is what a compiler makes of a
+  /// loop.
   std::vector<std::string> ceiling_variants(Ceiling kind) const override;
   StreamResult ceiling(Memory& memory, Ceiling kind, const std::string& variant,
                        std::int64_t offset_bytes, std::int64_t nbytes) override;
@@ -41,9 +55,11 @@ class CpuBackend final : public Backend {
   /// Runs `work` on every thread's share of `total`; `nbytes` is what it moves.
   StreamResult stream(std::int64_t total, std::int64_t grain, std::int64_t nbytes,
                       const ShareWork& work);
-  StreamResult visit_ceiling(std::byte* base, Ceiling kind, std::size_t streams,
-                             std::int64_t nbytes);
-  StreamResult store_ceiling(std::byte* base, Ceiling kind, bool non_temporal, std::int64_t nbytes);
+  StreamResult copy(const Memory& from, Memory& to, const CopyPlan& plan, CopyKernel kernel);
+  StreamResult read_ceiling(std::byte* base, const std::string& variant, std::int64_t nbytes);
+  StreamResult rmw_ceiling(std::byte* base, const std::string& variant, std::int64_t nbytes);
+  StreamResult write_ceiling(std::byte* base, const std::string& variant, std::int64_t nbytes);
+  StreamResult copy_ceiling(std::byte* base, const std::string& variant, std::int64_t nbytes);
 
   const KernelTable& kernels_;
   ThreadTeam team_;

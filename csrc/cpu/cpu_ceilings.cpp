@@ -1,17 +1,19 @@
 // The ceilings of the CPU backend: contiguous passes, with the kernels of the operations.
-#include <algorithm>
 #include <stdexcept>
 
 #include "cpu/cpu_backend.hpp"
+#include "cpu/variants.hpp"
 
 namespace kvprof {
 namespace {
 
-constexpr std::uint64_t write_pattern = 0xA5C3D2E1F0B49687;
-constexpr std::uint64_t addend = 0x9E3779B97F4A7C15;
+constexpr std::uint64_t write_pattern = 0x3FA5BF5A3F33BFCC;
+constexpr std::uint64_t addend = 0x0001000100010001;
 constexpr std::size_t most_streams = 8;
+constexpr const char* plain_loop = "plain_loop";
 
-/// Cuts a share into equal streams and hands them to a kernel, which interleaves them.
+/// Cuts a share into equal streams and hands them to a kernel, which interleaves as many as it
+/// does.
 template <class Kernel>
 std::uint64_t over_streams(std::byte* base, Share share, std::size_t streams, Kernel kernel) {
   Span spans[most_streams];
@@ -22,64 +24,91 @@ std::uint64_t over_streams(std::byte* base, Share share, std::size_t streams, Ke
   return kernel(spans, streams, 0);
 }
 
-std::size_t index_of(const std::vector<std::string>& variants, const std::string& variant) {
-  const auto found = std::find(variants.begin(), variants.end(), variant);
-  if (found != variants.end()) return static_cast<std::size_t>(found - variants.begin());
-  std::string names;
-  for (const std::string& name : variants) names += (names.empty() ? "" : ", ") + name;
-  throw std::invalid_argument("variant is '" + variant + "', this ceiling has: " + names);
+/// How many streams a variant of reading or updating interleaves.
+std::size_t streams_of(const std::string& variant) {
+  return variant.rfind("eight", 0) == 0 ? 8 : variant.rfind("four", 0) == 0 ? 4 : 1;
 }
 
 }  // namespace
 
 std::vector<std::string> CpuBackend::ceiling_variants(Ceiling kind) const {
-  if (kind == Ceiling::read || kind == Ceiling::rmw) return {"one_stream", "eight_streams"};
-  return {"non_temporal", "plain"};
+  std::vector<std::string> names;
+  switch (kind) {
+    case Ceiling::read:
+      names = names_of(kernels_.read);
+      names.emplace_back(plain_loop);
+      break;
+    case Ceiling::rmw:
+      names = names_of(kernels_.update_words);
+      break;
+    case Ceiling::write:
+      names = names_of(kernels_.write);
+      break;
+    case Ceiling::copy:
+      names = names_of(kernels_.copy);
+      break;
+  }
+  return names;
 }
 
 StreamResult CpuBackend::ceiling(Memory& memory, Ceiling kind, const std::string& variant,
                                  std::int64_t offset_bytes, std::int64_t nbytes) {
   memory.check_range(offset_bytes, nbytes);
-  const bool second = index_of(ceiling_variants(kind), variant) == 1;
   std::byte* base = memory.data() + offset_bytes;
-  if (kind == Ceiling::read || kind == Ceiling::rmw) {
-    return visit_ceiling(base, kind, second ? most_streams : 1, nbytes);
+  switch (kind) {
+    case Ceiling::read:
+      return read_ceiling(base, variant, nbytes);
+    case Ceiling::rmw:
+      return rmw_ceiling(base, variant, nbytes);
+    case Ceiling::write:
+      return write_ceiling(base, variant, nbytes);
+    case Ceiling::copy:
+      break;
   }
-  return store_ceiling(base, kind, !second, nbytes);
+  return copy_ceiling(base, variant, nbytes);
 }
 
-StreamResult CpuBackend::visit_ceiling(std::byte* base, Ceiling kind, std::size_t streams,
-                                       std::int64_t nbytes) {
-  if (kind == Ceiling::read) {
-    return stream(nbytes, page_grain, nbytes,
-                  [&](Share share) { return over_streams(base, share, streams, kernels_.sum); });
-  }
+StreamResult CpuBackend::read_ceiling(std::byte* base, const std::string& variant,
+                                      std::int64_t nbytes) {
+  const ReadKernel kernel =
+      variant == plain_loop ? kernels_.read_plain_loop : variant_named(variant, kernels_.read);
+  const std::size_t streams = streams_of(variant);
+  return stream(nbytes, page_grain, nbytes,
+                [&](Share share) { return over_streams(base, share, streams, kernel); });
+}
+
+StreamResult CpuBackend::rmw_ceiling(std::byte* base, const std::string& variant,
+                                     std::int64_t nbytes) {
   if (nbytes % 8 != 0) {
     throw std::invalid_argument(std::to_string(nbytes) +
                                 " bytes are not whole 64-bit words, rmw needs them");
   }
+  const UpdateKernel kernel = variant_named(variant, kernels_.update_words);
   const auto add = [&](const Span* spans, std::size_t count, std::size_t ahead) {
-    return kernels_.add(spans, count, ahead, addend);
+    return kernel(spans, count, ahead, {addend, 1, 0});
   };
+  const std::size_t streams = streams_of(variant);
   return stream(nbytes, page_grain, 2 * nbytes,
                 [&](Share share) { return over_streams(base, share, streams, add); });
 }
 
-StreamResult CpuBackend::store_ceiling(std::byte* base, Ceiling kind, bool non_temporal,
+StreamResult CpuBackend::write_ceiling(std::byte* base, const std::string& variant,
                                        std::int64_t nbytes) {
-  if (kind == Ceiling::write) {
-    const auto write = non_temporal ? kernels_.write_non_temporal : kernels_.write_plain;
-    return stream(nbytes, page_grain, nbytes, [&](Share share) -> std::uint64_t {
-      write(base + share.begin, static_cast<std::size_t>(share.end - share.begin), write_pattern);
-      kernels_.fence();
-      return 0;
-    });
-  }
+  const WriteKernel kernel = variant_named(variant, kernels_.write);
+  return stream(nbytes, page_grain, nbytes, [&](Share share) -> std::uint64_t {
+    kernel(base + share.begin, static_cast<std::size_t>(share.end - share.begin), write_pattern);
+    kernels_.fence();
+    return 0;
+  });
+}
+
+StreamResult CpuBackend::copy_ceiling(std::byte* base, const std::string& variant,
+                                      std::int64_t nbytes) {
   const std::int64_t half = nbytes / 2;
-  const auto copy = non_temporal ? kernels_.copy_non_temporal : kernels_.copy_plain;
+  const CopyKernel kernel = variant_named(variant, kernels_.copy);
   return stream(half, page_grain, 2 * half, [&](Share share) -> std::uint64_t {
-    copy(base + half + share.begin, base + share.begin,
-         static_cast<std::size_t>(share.end - share.begin));
+    kernel(base + half + share.begin, base + share.begin,
+           static_cast<std::size_t>(share.end - share.begin), nullptr);
     kernels_.fence();
     return 0;
   });

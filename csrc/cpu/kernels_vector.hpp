@@ -13,10 +13,13 @@ namespace {
 constexpr std::size_t vector_bytes = KVPROF_VECTOR_BYTES;
 constexpr std::size_t word_bytes = sizeof(std::uint64_t);
 constexpr std::size_t vector_words = vector_bytes / word_bytes;
+constexpr std::size_t line_bytes = 64;
 
 /// Words in a register; may lie at any address, over objects of any type.
 typedef std::uint64_t Vector
     __attribute__((vector_size(KVPROF_VECTOR_BYTES), aligned(1), may_alias));
+typedef std::uint32_t Vector32 __attribute__((vector_size(KVPROF_VECTOR_BYTES)));
+typedef float VectorFloat __attribute__((vector_size(KVPROF_VECTOR_BYTES)));
 
 inline Vector load(const std::byte* from) { return *reinterpret_cast<const Vector*>(from); }
 
@@ -40,6 +43,12 @@ void fence() {
   _mm_sfence();
 #endif
 }
+
+inline std::size_t bytes_to_alignment(const std::byte* at) {
+  return (vector_bytes - reinterpret_cast<std::uintptr_t>(at) % vector_bytes) % vector_bytes;
+}
+
+inline std::size_t smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
 }  // namespace
 }  // namespace kvprof

@@ -14,6 +14,11 @@ std::int64_t cut(std::int64_t offset, std::int64_t nbytes) {
                           : std::min(nbytes, (offset + cut_bytes - 1) / cut_bytes * cut_bytes);
 }
 
+/// Whether two spans are as good as one: the words of a checksum must not shift.
+bool continues(const Span& before, const Span& span) {
+  return before.data + before.nbytes == span.data && before.nbytes % sizeof(std::uint64_t) == 0;
+}
+
 }  // namespace
 
 PageSpans::PageSpans(const PagePlan& plan, std::byte* memory, Share share)
@@ -41,7 +46,12 @@ std::size_t PageSpans::next(Span* spans, std::size_t capacity) {
       std::byte* start = memory_ + placement_.base_bytes + layer_ * placement_.layer_stride_bytes +
                          run.block * placement_.block_stride_bytes + segment.offset_bytes +
                          run.first_row * segment.row_bytes;
-      spans[count++] = {start + from, static_cast<std::size_t>(to - from)};
+      const Span span{start + from, static_cast<std::size_t>(to - from)};
+      if (segment_ > 0 && count > 0 && continues(spans[count - 1], span)) {
+        spans[count - 1].nbytes += span.nbytes;
+      } else {
+        spans[count++] = span;
+      }
     }
     position_ += nbytes;
     advance();

@@ -10,8 +10,9 @@
 namespace kvprof {
 
 /// Walks the bytes of a plan in the plan's order, from one position to another, and hands them out
-/// as spans of memory. A run that is cut between two threads is cut at a multiple of 64 bytes from
-/// its start, so that the words of a checksum are the same however it is cut.
+/// as spans of memory; segments of a run that lie one behind the other are one span. A run that is
+/// cut between two threads is cut at a multiple of 64 bytes from its start, so that the words of a
+/// checksum are the same however it is cut.
 class PageSpans {
  public:
   PageSpans(const PagePlan& plan, std::byte* memory, Share share);

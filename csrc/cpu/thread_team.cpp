@@ -2,12 +2,15 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "cpu/core_clock.hpp"
 
 namespace kvprof {
 namespace {
@@ -21,12 +24,22 @@ void pause_briefly() {
 #endif
 }
 
-void pin_to(std::thread& thread, int cpu) {
+/// A CPU taken away since it was checked leaves the thread unpinned: slower, not wrong.
+bool pin_to(std::thread& thread, int cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(static_cast<std::size_t>(cpu), &set);
-  // A CPU taken away since it was checked leaves the thread unpinned: slower, not wrong.
-  pthread_setaffinity_np(thread.native_handle(), sizeof set, &set);
+  return pthread_setaffinity_np(thread.native_handle(), sizeof set, &set) == 0;
+}
+
+/// Times that the system took the CPU from this thread though it had work to do.
+std::int64_t interruptions_so_far() {
+#if defined(RUSAGE_THREAD)
+  rusage usage{};
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+#else
+  return 0;
+#endif
 }
 
 void refuse_bad_cpus(std::vector<int> cpus) {
@@ -60,13 +73,14 @@ std::vector<int> allowed_cpus() {
 
 ThreadTeam::ThreadTeam(std::vector<int> cpus)
     : cpus_(std::move(cpus)),
+      reports_(cpus_.size()),
       process_(getpid()),
       job_posted_(std::make_unique<std::condition_variable>()) {
   refuse_bad_cpus(cpus_);
   try {
     for (std::size_t thread = 0; thread < cpus_.size(); ++thread) {
       threads_.emplace_back([this, thread] { serve(thread); });
-      pin_to(threads_.back(), cpus_[thread]);
+      pinned_.push_back(pin_to(threads_.back(), cpus_[thread]));
     }
   } catch (...) {
     stop();
@@ -93,7 +107,7 @@ void ThreadTeam::stop() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-double ThreadTeam::run(const std::function<void(std::size_t)>& work) {
+Timing ThreadTeam::run(const std::function<void(std::size_t)>& work) {
   if (process_ != getpid()) {
     throw std::runtime_error("this backend's threads belong to the process that forked this one");
   }
@@ -106,7 +120,14 @@ double ThreadTeam::run(const std::function<void(std::size_t)>& work) {
   ++job_;
   job_posted_->notify_all();
   job_done_.wait(lock, [this] { return done_; });
-  return std::chrono::duration<double>(end_ - begin_).count();
+  Timing timing{0, 0, reports_.front().clock_hz};
+  for (const Report& report : reports_) {
+    const double seconds = std::chrono::duration<double>(report.end - begin_).count();
+    timing.seconds = std::max(timing.seconds, seconds);
+    timing.interruptions += report.interruptions;
+    timing.clock_hz = std::min(timing.clock_hz, report.clock_hz);
+  }
+  return timing;
 }
 
 void ThreadTeam::serve(std::size_t thread) {
@@ -118,15 +139,22 @@ void ThreadTeam::serve(std::size_t thread) {
       if (stopping_) return;
       work = work_;
     }
-    wait_for_all(job);
-    (*work)(thread);
+    reports_[thread] = do_part(thread, job, *work);
     if (working_.fetch_sub(1) == 1) {
-      end_ = Clock::now();
       const std::lock_guard<std::mutex> lock(mutex_);
       done_ = true;
       job_done_.notify_one();
     }
   }
+}
+
+ThreadTeam::Report ThreadTeam::do_part(std::size_t thread, std::size_t job,
+                                       const std::function<void(std::size_t)>& work) {
+  const std::int64_t before = interruptions_so_far();
+  wait_for_all(job);
+  work(thread);
+  const Clock::time_point end = Clock::now();
+  return {end, interruptions_so_far() - before, core_clock_hz()};
 }
 
 void ThreadTeam::wait_for_all(std::size_t job) {

@@ -31,16 +31,9 @@ std::int64_t last_layer_bytes(const Placement& placement) {
                 "the extent");
 }
 
-struct Extent {
-  std::int64_t begin;
-  std::int64_t end;
-};
-
-bool any_overlap(std::vector<Extent> extents) {
+void sort_by_begin(std::vector<Extent>& extents) {
   std::sort(extents.begin(), extents.end(),
             [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
-  const auto touches_next = [](const Extent& a, const Extent& b) { return b.begin < a.end; };
-  return std::adjacent_find(extents.begin(), extents.end(), touches_next) != extents.end();
 }
 
 /// Appends the bytes of rows [first, first + rows) of one block, in every layer and segment.
@@ -87,6 +80,25 @@ std::vector<SlotToken> last_writers(const std::vector<std::int64_t>& slots) {
 
 }  // namespace
 
+bool any_overlap(std::vector<Extent> extents) {
+  sort_by_begin(extents);
+  const auto touches_next = [](const Extent& a, const Extent& b) { return b.begin < a.end; };
+  return std::adjacent_find(extents.begin(), extents.end(), touches_next) != extents.end();
+}
+
+void merge_overlapping(std::vector<Extent>& extents) {
+  sort_by_begin(extents);
+  std::vector<Extent> merged;
+  for (const Extent& extent : extents) {
+    if (!merged.empty() && extent.begin < merged.back().end) {
+      merged.back().end = std::max(merged.back().end, extent.end);
+    } else {
+      merged.push_back(extent);
+    }
+  }
+  extents = std::move(merged);
+}
+
 std::int64_t Placement::row_bytes() const {
   Wide total = 0;
   for (const Segment& segment : segments) total += segment.row_bytes;
@@ -125,7 +137,7 @@ PagePlan::PagePlan(Placement placement, std::vector<Run> runs)
   nbytes_ = narrow(Wide{narrow(layer_bytes, "the size")} * placement_.layers, "the size");
 }
 
-bool PagePlan::overlaps() const {
+std::vector<Extent> PagePlan::extents() const {
   std::vector<Extent> extents;
   extents.reserve(runs_.size() * placement_.segments.size() *
                   static_cast<std::size_t>(placement_.layers));
@@ -134,7 +146,7 @@ bool PagePlan::overlaps() const {
     add_extents(placement_, run.block * placement_.block_stride_bytes, run.first_row, run.rows,
                 extents);
   }
-  return any_overlap(std::move(extents));
+  return extents;
 }
 
 SlotPlan::SlotPlan(Placement placement, std::int64_t rows_per_block,

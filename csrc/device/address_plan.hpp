@@ -29,6 +29,18 @@ struct Placement {
   void validate() const;
 };
 
+/// Bytes [begin, end) of a memory.
+struct Extent {
+  std::int64_t begin;
+  std::int64_t end;
+};
+
+/// Whether any two of them share a byte.
+bool any_overlap(std::vector<Extent> extents);
+
+/// Sorts them and makes one of those that share a byte.
+void merge_overlapping(std::vector<Extent>& extents);
+
 /// Consecutive rows of one block. The layout is that of a row of the caller's array.
 struct Run {
   std::uint32_t block;
@@ -55,8 +67,11 @@ class PagePlan {
   /// One past the last byte under the plan; 0 when it has none.
   std::int64_t extent_bytes() const noexcept { return extent_bytes_; }
 
-  /// Whether any byte lies under the plan twice (O(n log n) in layers x runs x segments).
-  bool overlaps() const;
+  /// The pieces that the plan is made of: layers x runs x segments.
+  std::vector<Extent> extents() const;
+
+  /// Whether any byte lies under the plan twice (O(n log n) in its extents).
+  bool overlaps() const { return any_overlap(extents()); }
 
  private:
   Placement placement_;

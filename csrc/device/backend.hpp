@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "device/address_plan.hpp"
+#include "device/copy_plan.hpp"
 
 namespace kvprof {
 
@@ -31,11 +32,14 @@ struct DeviceFacts {
 ///
 /// `checksum` is the sum, modulo 2**64, of the little-endian 64-bit words of every run read, of the
 /// new values for an update; a run's last bytes are extended with zeros to a word. It is 0 for an
-/// operation that only writes or copies.
+/// operation that only writes or copies. `interruptions` counts how often a thread lost its CPU
+/// meanwhile; `clock_hz` is the slowest core's clock just after the pass, 0 where it is not known.
 struct StreamResult {
   double seconds = 0;
   std::int64_t nbytes = 0;
   std::uint64_t checksum = 0;
+  std::int64_t interruptions = 0;
+  double clock_hz = 0;
 };
 
 /// The device has not got that much memory. The message quotes the size asked for.
@@ -58,6 +62,10 @@ class Memory {
   std::byte* data() const noexcept { return data_; }
   std::int64_t nbytes() const noexcept { return nbytes_; }
   const std::string& policy() const noexcept { return policy_; }
+
+  /// Keeps the touched pages from being swapped out or moved to disk. Returns why not, else an
+  /// empty string: a memory that cannot be locked works all the same.
+  virtual std::string lock() = 0;
 
   /// Throws std::out_of_range when a plan reaches further than this memory.
   void check_extent(std::int64_t extent_bytes) const {
@@ -89,8 +97,25 @@ class Memory {
 /// What a ceiling does with its bytes.
 enum class Ceiling { read, write, copy, rmw };
 
+/// The memory traffic of a serving engine.
+enum class Stream { decode_read, append, state_update, block_copy, swap, zero };
+
+/// What an update takes its bytes for.
+enum class Element { word64, float32, bfloat16 };
+
+/// What a state update does to an element x: x + addend for 64-bit words (the last bytes of a run,
+/// fewer than eight, are a shorter word), x * decay + input in float32 for floats.
+struct Update {
+  Element element = Element::word64;
+  std::uint64_t addend = 0;
+  float decay = 1;
+  float input = 0;
+};
+
 /// Every operation throws std::out_of_range, before it touches anything, when it would leave the
-/// memory. Checksums and bytes written do not depend on how the work is divided.
+/// memory, and std::invalid_argument for a variant that it does not have; an empty variant is the
+/// usual winner. Checksums and bytes written depend neither on how the work is divided nor on the
+/// variant.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -101,22 +126,43 @@ class Backend {
   /// Throws AllocationError when there is not so much, std::invalid_argument for a bad policy.
   virtual std::unique_ptr<Memory> allocate(std::int64_t nbytes, const std::string& policy) = 0;
 
-  /// Writes bytes that depend on seed and address only; returns the seconds it took.
+  /// Writes bytes that depend on seed and address only, all of them finite floats where `finite`;
+  /// returns the seconds it took. Each thread fills its share of the range; `part` of `parts`
+  /// fills that part of every share, so that a long fill can be done in steps.
   virtual double fill(Memory& memory, std::int64_t offset_bytes, std::int64_t nbytes,
-                      std::uint64_t seed) = 0;
+                      std::uint64_t seed, bool finite, std::int64_t part, std::int64_t parts) = 0;
+
+  /// Ways to run an operation on this device, the usual winner first. They move the same bytes;
+  /// the caller times them and takes the fastest.
+  virtual std::vector<std::string> variants(Stream stream) const = 0;
 
   /// Reads every byte under the plan once: the attention of one decode step.
-  virtual StreamResult decode_read(const Memory& memory, const PagePlan& plan) = 0;
+  virtual StreamResult decode_read(const Memory& memory, const PagePlan& plan,
+                                   const std::string& variant) = 0;
 
   /// Writes row t of every layer from row t % source_rows of `source`, which holds
   /// [source_rows, sum of the segments' row_bytes] and must not overlap `memory`. The source is
   /// small and meant to stay in cache: `nbytes` counts what was written only.
   virtual StreamResult append(Memory& memory, const SlotPlan& plan, const std::byte* source,
-                              std::int64_t source_bytes) = 0;
+                              std::int64_t source_bytes, const std::string& variant) = 0;
 
-  /// Adds `addend` to every 64-bit word under the plan, in place; the last bytes of a run, fewer
-  /// than eight, are a shorter word. Throws std::invalid_argument when the plan overlaps itself.
-  virtual StreamResult state_update(Memory& memory, const PagePlan& plan, std::uint64_t addend) = 0;
+  /// Updates every element under the plan in place. Throws std::invalid_argument when the plan
+  /// overlaps itself or a row does not hold whole elements.
+  virtual StreamResult state_update(Memory& memory, const PagePlan& plan, const Update& update,
+                                    const std::string& variant) = 0;
+
+  /// Copies pages within a memory: the fork of a sequence. Throws std::invalid_argument when a byte
+  /// would be both read and written.
+  virtual StreamResult block_copy(Memory& memory, const CopyPlan& plan,
+                                  const std::string& variant) = 0;
+
+  /// Copies pages from one memory to another: preemption by swapping, one way.
+  virtual StreamResult swap(const Memory& from, Memory& to, const CopyPlan& plan,
+                            const std::string& variant) = 0;
+
+  /// Writes zeros to every byte under the plan. Throws std::invalid_argument when it overlaps
+  /// itself.
+  virtual StreamResult zero(Memory& memory, const PagePlan& plan, const std::string& variant) = 0;
 
   /// Ways to run a ceiling on this device. The ceiling is that of the fastest.
   virtual std::vector<std::string> ceiling_variants(Ceiling kind) const = 0;

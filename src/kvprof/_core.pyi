@@ -181,6 +181,9 @@ def run_batching(
         outputs are below 1.
     """
 
+COMPILER: str
+"""The compiler that built this module, and its version."""
+
 # ---------------------------------------------------------------- device
 
 @final
@@ -253,6 +256,21 @@ class SlotPlan:
     def extent_bytes(self) -> int: ...
 
 @final
+class CopyPlan:
+    """Pages to copy: what lies under ``source`` goes to what lies under ``target``.
+
+    Raises
+    ------
+    ValueError
+        When the plans differ in layers, segments or rows, or the target overlaps itself.
+    """
+
+    def __init__(self, source: PagePlan, target: PagePlan) -> None: ...
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are copied; a copy reads and writes each of them."""
+
+@final
 class DeviceFacts:
     """What a backend knows of its device."""
 
@@ -270,12 +288,15 @@ class StreamResult:
 
     ``checksum`` is the sum, modulo 2**64, of the little-endian 64-bit words of every run read (of
     the new values, for an update); a run's last bytes are extended with zeros to a word. It is 0
-    for what only writes or copies.
+    for what only writes or copies. ``interruptions`` counts how often a thread lost its CPU during
+    the pass; ``clock_hz`` is the slowest core's clock just after it, 0 where it is not known.
     """
 
     seconds: float
     nbytes: int
     checksum: int
+    interruptions: int
+    clock_hz: float
 
 @final
 class Memory:
@@ -289,6 +310,8 @@ class Memory:
     @property
     def policy(self) -> str:
         """How it was allocated: ``huge_pages`` (asked of the system) or ``plain``."""
+    def lock(self) -> str | None:
+        """Keep its pages from being swapped out; return why not, None when they are locked."""
     def release(self) -> None:
         """Give the memory back now, or when the operation that another thread runs on it is done.
 
@@ -300,13 +323,15 @@ class Memory:
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 Ceiling = Literal["read", "write", "copy", "rmw"]
+Stream = Literal["decode_read", "append", "state_update", "block_copy", "swap", "zero"]
+Element = Literal["word64", "float32", "bfloat16"]
 
 @final
 class CpuBackend:
     """The CPU as a device: pinned threads and the stream operations.
 
     The kernels are the widest that this CPU runs; the environment variable
-    ``KVPROF_INSTRUCTION_SET`` (``baseline``, ``avx2``, ``avx512``) names others. An operation that
+    ``KVPROF_INSTRUCTION_SET`` (``baseline``, ``avx2``, ``avx512``; ``neon``) names others. An operation that
     would leave its memory raises IndexError and touches nothing. Calls from several Python threads
     are served in turn; a forked child must make a backend of its own.
 
@@ -321,6 +346,9 @@ class CpuBackend:
     def facts(self) -> DeviceFacts: ...
     @property
     def cpus(self) -> list[int]: ...
+    @property
+    def pinned(self) -> list[bool]:
+        """Whether the system has pinned each thread to its CPU."""
     def allocate(
         self, nbytes: int, policy: Literal["huge_pages", "plain"] = "huge_pages"
     ) -> Memory:
@@ -331,31 +359,81 @@ class CpuBackend:
         MemoryError
             When the system refuses; the message quotes the size.
         """
-    def fill(self, memory: Memory, offset_bytes: int, nbytes: int, seed: int) -> float:
-        """Write pseudo-random bytes (a function of seed and address only); return the seconds."""
-    def decode_read(self, memory: Memory, plan: PagePlan) -> StreamResult: ...
-    def append(self, memory: Memory, plan: SlotPlan, source: Buffer) -> StreamResult:
+    def fill(
+        self,
+        memory: Memory,
+        offset_bytes: int,
+        nbytes: int,
+        seed: int,
+        *,
+        finite: bool = False,
+        part: int = 0,
+        parts: int = 1,
+    ) -> float:
+        """Write pseudo-random bytes (a function of seed and address only); return the seconds.
+
+        ``finite`` makes floats of them that are finite in float16, bfloat16 and float32. Each
+        thread fills its share of the range; ``part`` of ``parts`` fills that part of every share.
+        """
+    def variants(self, stream: Stream) -> list[str]:
+        """Return the ways to run an operation, the usual winner first; they move the same bytes.
+
+        Reads and updates walk one ``page`` after the other, or ``four_pages`` or ``eight_pages`` in
+        turn; ``ahead`` prefetches. Writes and copies store past the cache (``non_temporal``,
+        ``ahead`` and ``next`` prefetch the source), by the CPU's string instructions (``rep``), by
+        libc (``memcpy``), or ``plain``.
+        """
+    def decode_read(self, memory: Memory, plan: PagePlan, variant: str = "") -> StreamResult:
+        """Sum every byte under the plan. An empty variant is the usual winner, here and below."""
+    def append(
+        self, memory: Memory, plan: SlotPlan, source: Buffer, variant: str = ""
+    ) -> StreamResult:
         """Write row ``t`` of every layer from row ``t % source_rows`` of ``source``.
 
         ``source`` is ``[source_rows, sum of the segments' row_bytes]``, C-contiguous, and does not
         overlap ``memory``. ``StreamResult.nbytes`` counts the bytes written only: a source is meant
         to be small and stay in cache.
         """
-    def state_update(self, memory: Memory, plan: PagePlan, addend: int) -> StreamResult:
-        """Add ``addend`` to every little-endian 64-bit word under the plan, in place.
+    def state_update(
+        self,
+        memory: Memory,
+        plan: PagePlan,
+        *,
+        element: Element = "word64",
+        addend: int = 0,
+        decay: float = 1.0,
+        input: float = 0.0,  # noqa: A002 (what the state takes in)
+        variant: str = "",
+    ) -> StreamResult:
+        """Update every element x under the plan in place.
 
-        The last bytes of a run, fewer than eight, are a shorter word.
+        ``word64``: x + ``addend``, modulo 2**64; the last bytes of a run, fewer than eight, are a
+        shorter word. ``float32``: x * ``decay`` + ``input``, both results rounded. ``bfloat16``:
+        the same in float32, then rounded to nearest even; values must be finite.
 
         Raises
         ------
         ValueError
-            When the plan overlaps itself.
+            When the plan overlaps itself, or a row does not hold whole elements.
         """
+    def block_copy(self, memory: Memory, plan: CopyPlan, variant: str = "") -> StreamResult:
+        """Copy pages within a memory. ``StreamResult.nbytes`` counts bytes read plus written.
+
+        Raises
+        ------
+        ValueError
+            When a byte would be both read and written.
+        """
+    def swap(
+        self, source: Memory, target: Memory, plan: CopyPlan, variant: str = ""
+    ) -> StreamResult:
+        """Copy pages from one memory to another, counted as ``block_copy`` counts."""
+    def zero(self, memory: Memory, plan: PagePlan, variant: str = "") -> StreamResult:
+        """Write zeros. Raises ValueError when the plan overlaps itself."""
     def ceiling_variants(self, kind: Ceiling) -> list[str]:
         """Return the ways to run a ceiling; the fastest is the ceiling.
 
-        ``one_stream`` or ``eight_streams`` a thread for read and rmw; stores past the cache
-        (``non_temporal``) or ``plain`` for write and copy.
+        Those of the operations, and for read ``plain_loop``: what a compiler makes of a loop.
         """
     def ceiling(
         self, memory: Memory, kind: Ceiling, variant: str, offset_bytes: int, nbytes: int

@@ -161,7 +161,7 @@ def test_state_update_adds_to_the_words_of_its_plan_and_to_no_other(
     runs = np.array([(block, first, rows) for block in blocks], np.uint32).reshape(-1, 3)
     expected = refill(backend, memory).copy()
     plan = _core.PagePlan(**cache.placement, runs=runs)
-    result = backend.state_update(memory, plan, addend)
+    result = backend.state_update(memory, plan, addend=addend)
     pieces = cache.pieces(runs)
     for piece in pieces:
         whole = slice(piece.start, piece.stop - (piece.stop - piece.start) % WORD)
@@ -211,7 +211,7 @@ def test_layers_may_share_pages_when_they_are_only_read(
     expected = 5 * words_sum([view[128:192]]) % 2**64
     assert backend.decode_read(memory, plan).checksum == expected
     with pytest.raises(ValueError, match="overlaps"):
-        backend.state_update(memory, plan, 1)
+        backend.state_update(memory, plan, addend=1)
 
 
 @pytest.mark.parametrize("source_bytes", [0, 15, 17])
@@ -262,7 +262,7 @@ def test_unknown_ceilings_and_variants_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"ceiling must be one of .*: got 'triad'"):
         backend.ceiling_variants("triad")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="variant is 'fast', this ceiling has: non_temporal"):
+    with pytest.raises(ValueError, match="variant is .fast., this operation has: non_temporal"):
         backend.ceiling(memory, "copy", "fast", 0, 64)
     with pytest.raises(ValueError, match="12 bytes are not whole"):
         backend.ceiling(memory, "rmw", backend.ceiling_variants("rmw")[0], 0, 12)
@@ -279,7 +279,7 @@ def test_nothing_leaves_the_memory(backend: _core.CpuBackend) -> None:
     with pytest.raises(IndexError, match=message):
         backend.decode_read(memory, plan)
     with pytest.raises(IndexError, match=message):
-        backend.state_update(memory, plan, 1)
+        backend.state_update(memory, plan, addend=1)
     with pytest.raises(IndexError, match=message):
         backend.append(memory, slots, bytes(128))
     for offset, nbytes in ((0, 1001), (1000, 1), (-8, 16), (8, -8), (2**62, 2**62)):

@@ -62,8 +62,8 @@ class Faulty:
         wrong[-1, -1] ^= 1  # one bit of the last row
         return self._backend.append(memory, plan, wrong)
 
-    def state_update(self, memory: Any, plan: Any, addend: int) -> Any:
-        return self._backend.state_update(memory, plan, addend - 1)
+    def state_update(self, memory: Any, plan: Any, *, addend: int) -> Any:
+        return self._backend.state_update(memory, plan, addend=addend - 1)
 
 
 @pytest.mark.parametrize("block_size", [1, 16, 24])

@@ -222,7 +222,7 @@ def _update_job(
         plan.nbytes,
         "rmw",
         lambda: verify_update(backend, memory, region, runs),
-        lambda: backend.state_update(memory, plan, ADDEND),
+        lambda: backend.state_update(memory, plan, addend=ADDEND),
     )
 
 

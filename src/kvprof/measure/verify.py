@@ -44,7 +44,7 @@ def verify_update(backend: Backend, memory: Memory, region: Region, runs: Runs) 
     """
     before = checksum(memory, region, runs)
     growth = _growth(memory, region, runs)
-    measured = backend.state_update(memory, page_plan(region, runs), ADDEND).checksum
+    measured = backend.state_update(memory, page_plan(region, runs), addend=ADDEND).checksum
     after = checksum(memory, region, runs)
     expected = (before + growth) % 2**64
     _expect(after == expected, "state_update", region, f"the state sums to {after}, not {expected}")
