@@ -12,6 +12,7 @@ from kvprof.units import (
     format_seconds,
     format_tokens,
     parse_bytes,
+    parse_lengths,
     parse_tokens,
 )
 
@@ -43,6 +44,35 @@ def test_bytes(text: str, expected: int) -> None:
 )
 def test_tokens(text: str, expected: int) -> None:
     assert parse_tokens(text) == expected
+
+
+def test_lengths() -> None:
+    batch = parse_lengths("32x512,8x4k, 1X32K")
+    assert batch == ((32, 512), (8, 4096), (1, 32_768))
+    assert parse_lengths("3x5,3x5") == ((3, 5), (3, 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "'' is not a number of sequences and their tokens"),
+        ("512", "'512' is not a number of sequences and their tokens"),
+        ("1x5,", "'' is not a number of sequences and their tokens"),
+        ("x5", "'' is not a number of sequences"),
+        ("5x", "'' is not a number of tokens"),
+        ("2x3x4", "'3x4' is not a number of tokens"),
+        ("0x5", "'0x5' has a 0; both numbers must be at least 1"),
+        ("5x0", "'5x0' has a 0; both numbers must be at least 1"),
+        ("-1x5", "'-1' is not a number of sequences"),
+        ("1x1.1k", "'1.1k' is not a usable number of tokens"),
+        ("9" * 100, "9..."),
+    ],
+)
+def test_what_is_no_list_of_lengths(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_lengths(text)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 250
 
 
 @pytest.mark.parametrize("parse", [parse_bytes, parse_tokens])

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from kvprof import __version__
+from kvprof.answer import SolveResult
 from kvprof.result import (
     ArchitectureRow,
     CatalogueRow,
@@ -26,6 +27,7 @@ SCHEMA_VERSION = "1.0"
 RESULT_KINDS: dict[str, type[Struct]] = {
     "size": SizeResult,
     "profile": ProfileResult,
+    "solve": SolveResult,
     "models": CatalogueRow,
     "architectures": ArchitectureRow,
     "engines": EngineRow,

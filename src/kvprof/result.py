@@ -78,6 +78,32 @@ class PlanFacts(Struct, frozen=True):
     capacity_tokens: int | None
 
 
+class BalanceGroup(Struct, frozen=True):
+    """A pool at one context: its blocks, those needed, and their share (null of no blocks)."""
+
+    keep: str
+    caches: tuple[str, ...]
+    layers: int
+    blocks: int
+    needed: int
+    fill: float | None
+
+
+class BalancePoint(Struct, frozen=True):
+    """Which pool is full first at one context, and what is idle in the others by then.
+
+    ``needed`` and ``fill`` of the groups are for ``sequences`` sequences: the most that fit, or
+    the one that does not.
+    """
+
+    tokens: int
+    sequences_that_fit: int | None
+    sequences: int
+    fills_first: tuple[str, ...]
+    groups: tuple[BalanceGroup, ...]
+    idle_bytes: int
+
+
 class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an architecture needs and what an engine reserves, for one point of the axes."""
 
@@ -94,6 +120,7 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     waste: dict[str, int]
     caches: tuple[CacheFacts, ...]
     plan: PlanFacts | None = None
+    balance: tuple[BalancePoint, ...] = ()
 
 
 class DeviceResult(Struct, frozen=True):

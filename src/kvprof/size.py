@@ -16,6 +16,7 @@ from kvprof.accounting import (
     per_token,
     window_bytes,
 )
+from kvprof.balance import CONTEXTS, balance_points
 from kvprof.binding import Dtypes, bind, choose_dtypes
 from kvprof.hookspecs import Engine
 from kvprof.layout import CacheLayout, Clock
@@ -121,7 +122,7 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
         tokens=tokens,
         encoder_tokens=encoder_tokens,
         sequences=request.sequences,
-        block_size=_block_size(plan),
+        block_size=base_block_size(plan) if plan else None,
         tensor_parallel=1,
         bytes=SizeBytes(
             logical=logical * request.sequences,
@@ -134,13 +135,12 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
         waste={name: size * request.sequences for name, size in waste.items()},
         caches=tuple(_cache_facts(group, request) for group in needed),
         plan=plan_facts(plan) if plan else None,
+        balance=balance_points(plan, sorted({*CONTEXTS, tokens} - {0})) if plan else (),
     )
 
 
-def _block_size(plan: AllocationPlan | None) -> int | None:
+def base_block_size(plan: AllocationPlan) -> int | None:
     """The base block size of the plan: the smallest of a group that grows by tokens."""
-    if plan is None:
-        return None
     sizes = [g.block_size for g in plan.groups if g.clock is not Clock.SEQUENCE]
     return min(sizes, default=None)
 

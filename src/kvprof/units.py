@@ -10,6 +10,8 @@ from kvprof.errors import UsageError
 MAX_TOKENS = 2**40
 MAX_BYTES = 2**60
 
+_LIKE_LENGTHS = "Write it like 32x512,8x4k: 32 sequences of 512 tokens and 8 of 4k."
+
 _NUMBER = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)", re.ASCII)
 _BYTE_UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgtp", start=1):
@@ -63,6 +65,30 @@ def parse_tokens(text: str, what: str = "tokens") -> int:
         When the text is no such number, or the result is fractional or above 2**40.
     """
     return _parse(text, _TOKEN_UNITS, what, MAX_TOKENS)
+
+
+def parse_lengths(text: str) -> tuple[tuple[int, int], ...]:
+    """A batch of mixed lengths from ``32x512,8x4k``: sequences and their tokens, at least 1 each.
+
+    Raises
+    ------
+    UsageError
+        When the text is no such list.
+    """
+    return tuple(_parse_length(part) for part in text.split(","))
+
+
+def _parse_length(text: str) -> tuple[int, int]:
+    count, times, tokens = text.strip().lower().partition("x")
+    if not times:
+        shown = text if len(text) <= 40 else f"{text[:40]}..."
+        raise UsageError(
+            f"{shown!r} is not a number of sequences and their tokens", hint=_LIKE_LENGTHS
+        )
+    length = parse_tokens(count, "sequences"), parse_tokens(tokens)
+    if min(length) < 1:
+        raise UsageError(f"{text!r} has a 0; both numbers must be at least 1", hint=_LIKE_LENGTHS)
+    return length
 
 
 def format_bytes(count: float) -> str:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
-VERBS = ("profile", "size", "list", "check", "doctor", "schema")
+VERBS = ("profile", "size", "solve", "list", "check", "doctor", "schema")
 
 
 def test_version(run_cli):
@@ -33,6 +33,7 @@ def test_help_of_a_verb(run_cli, verb):
     [
         ("profile", "kvprof profile --arch mla"),
         ("size", "kvprof size --arch mla"),
+        ("solve", "kvprof solve context --model llama-3-8b --memory 16GiB --sequences 8"),
         ("list", "kvprof list architectures --format json"),
         ("check", "kvprof check mla"),
     ],

@@ -193,6 +193,34 @@ def test_a_plan_says_how_much_fits(results):
     assert longer["bytes"] == bounded["bytes"]
 
 
+def test_which_pool_fills_first(results, run_cli):
+    # Jamba 1.5 Mini: 256 blocks of 262,144 B and a state of 8,716,288 B for 4,096 tokens; twice.
+    size = ("size", "--model", "jamba-1.5-mini", "--engine", "paged", "--memory", "151650304")
+    (result,) = results(*size)
+    shown = [
+        (p["tokens"], p["sequences_that_fit"], p["fills_first"], p["idle_bytes"])
+        for p in result["balance"]
+    ]
+    assert shown == [
+        (1024, 2, ["Once"], (512 - 2 * 64) * 262_144),
+        (4096, 2, ["Once", "All"], 0),
+        (32_768, 0, ["All"], 2 * 8_716_288),
+        (131_072, 0, ["All"], 2 * 8_716_288),
+    ]
+    assert result["balance"][0]["groups"][1] == {
+        "keep": "All",
+        "caches": ["attention"],
+        "layers": 4,
+        "blocks": 512,
+        "needed": 128,
+        "fill": 0.25,
+    }
+    assert "Which fills first: jamba-1.5-mini" in run_cli(*size).stdout
+    assert "Which fills first" not in run_cli(*size[:-2]).stdout
+    (one_pool,) = results("size", "--arch", "gqa", "--engine", "paged", "--memory", "1GiB")
+    assert "balance" not in one_pool
+
+
 @pytest.mark.parametrize(
     ("arch", "dtype", "per_token"),
     [

@@ -38,6 +38,10 @@ def sheets_of(document: Document) -> Sequence[Sheet]:
         from kvprof.reports.profile import profile_sheets  # noqa: PLC0415
 
         return profile_sheets(document)
+    if document.kind == "solve":
+        from kvprof.reports.solve import solve_sheets  # noqa: PLC0415
+
+        return solve_sheets(document)
     from kvprof.reports.listing import listing_sheets  # noqa: PLC0415
 
     return listing_sheets(document)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvprof.document import Document
+from kvprof.reports.balance import balance_sheet
 from kvprof.reports.sheet import Column, Sheet
 from kvprof.result import SizeResult
 from kvprof.units import format_bytes, format_ratio, format_tokens
@@ -16,7 +17,8 @@ def size_sheets(document: Document) -> Sequence[Sheet]:
     sheets = [_models_sheet(results), _totals_sheet(results)]
     if any(result.plan for result in results):
         sheets.append(_plans_sheet(results))
-    return sheets
+    balances = dict.fromkeys(_balance_sheet(result) for result in results if result.balance)
+    return [*sheets, *balances]
 
 
 def _models_sheet(results: Sequence[SizeResult]) -> Sheet:
@@ -123,6 +125,11 @@ def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
         columns,
         tuple(rows),
     )
+
+
+def _balance_sheet(result: SizeResult) -> Sheet:
+    pools = f"{result.model.name}, engine {result.engine}, blocks of {result.block_size or '-'}"
+    return balance_sheet(pools, result.balance)
 
 
 def _fits(result: SizeResult) -> str:

@@ -1,0 +1,74 @@
+"""A plan with pools in, which pool is full first at each context out.
+
+Pools are divided for sequences of ``max_model_len`` tokens. At another context sequences need the
+groups in other proportions: states and windows do not grow with it, full attention does. One pool
+is full before the others, and what they have left is idle.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from kvprof.plan import AllocationPlan, PlanGroup
+from kvprof.result import BalanceGroup, BalancePoint
+
+CONTEXTS = (1024, 4096, 32_768, 131_072)
+"""Contexts that are always shown, in tokens."""
+
+
+def balance_points(plan: AllocationPlan, contexts: Iterable[int]) -> tuple[BalancePoint, ...]:
+    """One point for each context, in tokens.
+
+    Nothing for a plan without memory or with fewer than two groups: there is nothing to balance.
+    """
+    if plan.limits.memory_bytes is None or len(plan.groups) < 2:
+        return ()
+    return tuple(_point(plan, tokens) for tokens in contexts)
+
+
+def _point(plan: AllocationPlan, tokens: int) -> BalancePoint:
+    peaks = [group.peak_blocks(tokens, plan.limits.encoder_tokens) for group in plan.groups]
+    concurrency = plan.concurrency_of(tokens)
+    most = None if concurrency is None else int(concurrency)
+    shown = most or 1
+    full = [
+        bool(peak) and Fraction(group.num_blocks or 0, peak) == concurrency
+        for group, peak in zip(plan.groups, peaks, strict=True)
+    ]
+    left = (
+        ((group.num_blocks or 0) - (most or 0) * peak) * group.bytes_per_block
+        for group, peak, first in zip(plan.groups, peaks, full, strict=True)
+        if not first
+    )
+    labels = group_labels(plan.groups)
+    return BalancePoint(
+        tokens=tokens,
+        sequences_that_fit=most,
+        sequences=shown,
+        fills_first=tuple(label for label, first in zip(labels, full, strict=True) if first),
+        groups=tuple(map(_group, plan.groups, (shown * peak for peak in peaks))),
+        idle_bytes=sum(left) if any(full) else 0,
+    )
+
+
+def _group(group: PlanGroup, needed: int) -> BalanceGroup:
+    blocks = group.num_blocks or 0
+    fill = float(Fraction(needed, blocks)) if blocks else None
+    return BalanceGroup(str(group.keep), _caches(group), len(group.layers), blocks, needed, fill)
+
+
+def group_labels(groups: Sequence[PlanGroup]) -> tuple[str, ...]:
+    """What to call each group: its retention, and its caches where that is not enough."""
+    keeps = Counter(str(group.keep) for group in groups)
+    return tuple(
+        str(group.keep)
+        if keeps[str(group.keep)] == 1
+        else f"{group.keep} {' '.join(_caches(group))}"
+        for group in groups
+    )
+
+
+def _caches(group: PlanGroup) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.cache.key for part in group.parts))
