@@ -134,10 +134,10 @@ Element element_named(const std::string& name) {
 }
 
 /// Why the memory could not be locked, None when it is.
-std::optional<std::string> lock(const MemoryObject& object) {
+std::optional<std::string> lock(const MemoryObject& object, std::int64_t nbytes) {
   const std::shared_ptr<Memory> memory = object.live();
   const py::gil_scoped_release unlocked;
-  const std::string reason = memory->lock();
+  const std::string reason = memory->lock(nbytes);
   return reason.empty() ? std::nullopt : std::make_optional(reason);
 }
 
@@ -182,13 +182,14 @@ void bind_memory(py::module_& module) {
                            py::custom_type_setup(add_buffer_slots))
       .def_property_readonly("nbytes", [](const MemoryObject& m) { return m.live()->nbytes(); })
       .def_property_readonly("policy", [](const MemoryObject& m) { return m.live()->policy(); })
-      .def("lock", &lock)
+      .def("lock", &lock, py::arg("nbytes"))
       .def("release", &release);
   py::class_<StreamResult>(module, "StreamResult", py::is_final())
       .def_readonly("seconds", &StreamResult::seconds)
       .def_readonly("nbytes", &StreamResult::nbytes)
       .def_readonly("checksum", &StreamResult::checksum)
       .def_readonly("interruptions", &StreamResult::interruptions)
+      .def_readonly("lost_seconds", &StreamResult::lost_seconds)
       .def_readonly("clock_hz", &StreamResult::clock_hz);
 }
 

@@ -66,8 +66,10 @@ Arena::Arena(std::int64_t nbytes, const std::string& policy) : Memory(nbytes, po
 
 Arena::~Arena() { munmap(mapping_, mapped_bytes_); }
 
-std::string Arena::lock() {
-  return mlock(data_, usable_bytes_) == 0 ? "" : std::system_category().message(errno);
+std::string Arena::lock(std::int64_t nbytes) {
+  check_range(0, nbytes);
+  const int failed = mlock(data_, static_cast<std::size_t>(nbytes));
+  return failed == 0 ? "" : std::system_category().message(errno);
 }
 
 }  // namespace kvprof

@@ -16,7 +16,7 @@ class Arena final : public Memory {
   Arena(std::int64_t nbytes, const std::string& policy);
   ~Arena() override;
 
-  std::string lock() override;
+  std::string lock(std::int64_t nbytes) override;
 
  private:
   void* mapping_ = nullptr;

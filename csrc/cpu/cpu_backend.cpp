@@ -108,7 +108,8 @@ StreamResult CpuBackend::stream(std::int64_t total, std::int64_t grain, std::int
   const Timing timing = team_.run([&](std::size_t thread) {
     sums[thread] = work(share_of(total, thread, team_.size(), grain));
   });
-  StreamResult result{timing.seconds, nbytes, 0, timing.interruptions, timing.clock_hz};
+  StreamResult result{timing.seconds,      nbytes,         0, timing.interruptions,
+                      timing.lost_seconds, timing.clock_hz};
   for (const std::uint64_t sum : sums) result.checksum += sum;
   return result;
 }

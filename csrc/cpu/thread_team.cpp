@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,6 +41,13 @@ std::int64_t interruptions_so_far() {
 #else
   return 0;
 #endif
+}
+
+/// What this thread has had of its CPU.
+double cpu_seconds_so_far() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 void refuse_bad_cpus(std::vector<int> cpus) {
@@ -120,11 +128,12 @@ Timing ThreadTeam::run(const std::function<void(std::size_t)>& work) {
   ++job_;
   job_posted_->notify_all();
   job_done_.wait(lock, [this] { return done_; });
-  Timing timing{0, 0, reports_.front().clock_hz};
+  Timing timing{0, 0, 0, reports_.front().clock_hz};
   for (const Report& report : reports_) {
     const double seconds = std::chrono::duration<double>(report.end - begin_).count();
     timing.seconds = std::max(timing.seconds, seconds);
     timing.interruptions += report.interruptions;
+    timing.lost_seconds = std::max(timing.lost_seconds, report.lost_seconds);
     timing.clock_hz = std::min(timing.clock_hz, report.clock_hz);
   }
   return timing;
@@ -150,11 +159,15 @@ void ThreadTeam::serve(std::size_t thread) {
 
 ThreadTeam::Report ThreadTeam::do_part(std::size_t thread, std::size_t job,
                                        const std::function<void(std::size_t)>& work) {
-  const std::int64_t before = interruptions_so_far();
+  const std::int64_t interruptions = interruptions_so_far();
+  const Clock::time_point begin = Clock::now();
+  const double cpu_seconds = cpu_seconds_so_far();
   wait_for_all(job);
   work(thread);
   const Clock::time_point end = Clock::now();
-  return {end, interruptions_so_far() - before, core_clock_hz()};
+  const double used = cpu_seconds_so_far() - cpu_seconds;
+  const double lost = std::chrono::duration<double>(end - begin).count() - used;
+  return {end, interruptions_so_far() - interruptions, std::max(lost, 0.0), core_clock_hz()};
 }
 
 void ThreadTeam::wait_for_all(std::size_t job) {

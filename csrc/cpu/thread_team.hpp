@@ -19,11 +19,12 @@ namespace kvprof {
 std::vector<int> allowed_cpus();
 
 /// How a job went: the seconds from the moment that all threads are awake to the moment that the
-/// last is done, as they themselves saw them; how often any of them lost its CPU meanwhile; and the
-/// slowest core's clock just after.
+/// last is done, as they themselves saw them; how often any of them lost its CPU meanwhile, and the
+/// most that one was without it; and the slowest core's clock just after.
 struct Timing {
   double seconds = 0;
   std::int64_t interruptions = 0;
+  double lost_seconds = 0;
   double clock_hz = 0;
 };
 
@@ -55,6 +56,7 @@ class ThreadTeam {
   struct alignas(64) Report {
     Clock::time_point end;
     std::int64_t interruptions = 0;
+    double lost_seconds = 0;
     double clock_hz = 0;
   };
 

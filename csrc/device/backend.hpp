@@ -33,12 +33,14 @@ struct DeviceFacts {
 /// `checksum` is the sum, modulo 2**64, of the little-endian 64-bit words of every run read, of the
 /// new values for an update; a run's last bytes are extended with zeros to a word. It is 0 for an
 /// operation that only writes or copies. `interruptions` counts how often a thread lost its CPU
-/// meanwhile; `clock_hz` is the slowest core's clock just after the pass, 0 where it is not known.
+/// meanwhile, `lost_seconds` is the most that any was without it; `clock_hz` is the slowest core's
+/// clock just after the pass, 0 where it is not known.
 struct StreamResult {
   double seconds = 0;
   std::int64_t nbytes = 0;
   std::uint64_t checksum = 0;
   std::int64_t interruptions = 0;
+  double lost_seconds = 0;
   double clock_hz = 0;
 };
 
@@ -63,9 +65,9 @@ class Memory {
   std::int64_t nbytes() const noexcept { return nbytes_; }
   const std::string& policy() const noexcept { return policy_; }
 
-  /// Keeps the touched pages from being swapped out or moved to disk. Returns why not, else an
-  /// empty string: a memory that cannot be locked works all the same.
-  virtual std::string lock() = 0;
+  /// Keeps the pages of the first `nbytes` from being swapped out. Returns why not, else an empty
+  /// string: a memory that cannot be locked works all the same.
+  virtual std::string lock(std::int64_t nbytes) = 0;
 
   /// Throws std::out_of_range when a plan reaches further than this memory.
   void check_extent(std::int64_t extent_bytes) const {

@@ -289,13 +289,15 @@ class StreamResult:
     ``checksum`` is the sum, modulo 2**64, of the little-endian 64-bit words of every run read (of
     the new values, for an update); a run's last bytes are extended with zeros to a word. It is 0
     for what only writes or copies. ``interruptions`` counts how often a thread lost its CPU during
-    the pass; ``clock_hz`` is the slowest core's clock just after it, 0 where it is not known.
+    the pass, ``lost_seconds`` is the most that any was without it; ``clock_hz`` is the slowest
+    core's clock just after the pass, 0 where it is not known.
     """
 
     seconds: float
     nbytes: int
     checksum: int
     interruptions: int
+    lost_seconds: float
     clock_hz: float
 
 @final
@@ -310,8 +312,8 @@ class Memory:
     @property
     def policy(self) -> str:
         """How it was allocated: ``huge_pages`` (asked of the system) or ``plain``."""
-    def lock(self) -> str | None:
-        """Keep its pages from being swapped out; return why not, None when they are locked."""
+    def lock(self, nbytes: int) -> str | None:
+        """Keep the pages of its first bytes from being swapped out; return why not, else None."""
     def release(self) -> None:
         """Give the memory back now, or when the operation that another thread runs on it is done.
 
@@ -331,9 +333,9 @@ class CpuBackend:
     """The CPU as a device: pinned threads and the stream operations.
 
     The kernels are the widest that this CPU runs; the environment variable
-    ``KVPROF_INSTRUCTION_SET`` (``baseline``, ``avx2``, ``avx512``; ``neon``) names others. An operation that
-    would leave its memory raises IndexError and touches nothing. Calls from several Python threads
-    are served in turn; a forked child must make a backend of its own.
+    ``KVPROF_INSTRUCTION_SET`` (``baseline``, ``avx2``, ``avx512``; ``neon``) names others. An
+    operation that would leave its memory raises IndexError and touches nothing. Calls from several
+    Python threads are served in turn; a forked child must make a backend of its own.
 
     Parameters
     ----------

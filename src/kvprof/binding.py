@@ -7,10 +7,13 @@ from msgspec.structs import replace
 
 from kvprof.dtypes import ELEMENT_BITS, PACKED_DTYPES, canonical_dtype
 from kvprof.errors import UsageError
-from kvprof.layout import CACHE, MODEL, STATE, Cache, CacheLayout, Field
+from kvprof.layout import APART, CACHE, MODEL, STATE, Cache, CacheLayout, Field
 
 _NVFP4_BLOCK = 16
 _MLA_SCALE_BLOCK = 128
+_V4_SCALE_BLOCK = 64
+_V4_SCALE_BYTES = 8
+_MLA_RECORDS = ("fp8_ds_mla", "fp8_ds_mla_v4")
 
 
 class Dtypes(Struct, frozen=True):
@@ -52,10 +55,10 @@ def choose_dtypes(
     elif config_state_dtype is not None:
         chosen_state = canonical_dtype(config_state_dtype, option=f"the state dtype of {source}")
     else:
-        chosen_state = model if chosen == "fp8_ds_mla" else chosen
-    if chosen_state == "fp8_ds_mla":
+        chosen_state = model if chosen in _MLA_RECORDS else chosen
+    if chosen_state in _MLA_RECORDS:
         raise UsageError(
-            "--state-dtype is fp8_ds_mla, a record of MLA caches, which cannot hold a state",
+            f"--state-dtype is {chosen_state}, a record of MLA caches, which cannot hold a state",
             hint="Try float32, bfloat16 or auto.",
         )
     return Dtypes(cache=chosen, state=chosen_state, model=model)
@@ -89,18 +92,34 @@ def _bind(field: Field, dtypes: Dtypes) -> tuple[Field, ...]:
     if dtype == "nvfp4":
         # FlashInfer and vLLM: e2m1 values, one e4m3 scale per 16 along the innermost dimension.
         return _scaled(field, "fp4_e2m1", _NVFP4_BLOCK, "fp8_e4m3", dtype)
-    if dtype == "fp8_ds_mla":
-        # vLLM flashmla_sparse.py: 512 e4m3, 4 float32 scales, 64 bfloat16 RoPE = 656 B; an indexer
-        # of 128 e4m3 and its scale = 132 B (deepseek_v2.py).
-        if field.codec in ("mla_latent", "mla_index"):
-            return _scaled(field, "fp8_e4m3", _MLA_SCALE_BLOCK, "float32", dtype)
-        if field.codec == "mla_rope":
-            return (replace(field, dtype="bfloat16", codec="plain"),)
+    if dtype in _MLA_RECORDS:
+        return _bind_mla(field, dtype)
+    return (replace(field, dtype=dtype, codec="plain"),)
+
+
+def _bind_mla(field: Field, record: str) -> tuple[Field, ...]:
+    """A field of a packed MLA record.
+
+    vLLM flashmla_sparse.py: 512 e4m3, 4 float32 scales, 64 bfloat16 RoPE = 656 B; DeepSeek V4's 448
+    e4m3, 64 bfloat16 RoPE and, behind all rows of a page, 7 ue8m0 scales and a byte to make them 8
+    = 584 B. An indexer of 128 e4m3 and, behind all rows, its scale = 132 B (cache_kernels.cu).
+    """
+    if field.codec == "mla_index":
+        values, scale = _scaled(field, "fp8_e4m3", _MLA_SCALE_BLOCK, "float32", record)
+        return values, replace(scale, codec=APART)
+    if field.codec == "mla_rope":
+        return (replace(field, dtype="bfloat16", codec="plain"),)
+    if field.codec != "mla_latent":
         raise UsageError(
-            f"--cache-dtype fp8_ds_mla packs MLA caches only; this model keeps {field.name!r}",
+            f"--cache-dtype {record} packs MLA caches only; this model keeps {field.name!r}",
             hint="Try fp8_e4m3, nvfp4 or bfloat16.",
         )
-    return (replace(field, dtype=dtype, codec="plain"),)
+    if record == "fp8_ds_mla":
+        return _scaled(field, "fp8_e4m3", _MLA_SCALE_BLOCK, "float32", record)
+    values, scale = _scaled(field, "fp8_e4m3", _V4_SCALE_BLOCK, "ue8m0", record)
+    name, scales = scale.dims[-1]
+    padded = -(-scales // _V4_SCALE_BYTES) * _V4_SCALE_BYTES
+    return values, replace(scale, dims=(*scale.dims[:-1], (name, padded)), codec=APART)
 
 
 def _scaled(

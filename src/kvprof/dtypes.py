@@ -12,6 +12,7 @@ ELEMENT_BITS = {
     "fp8_e5m2": 8,
     "int8": 8,
     "fp4_e2m1": 4,
+    "ue8m0": 8,
 }
 """Bits of one element of every type that can be stored."""
 
@@ -19,6 +20,8 @@ PLAIN_DTYPES = ("float32", "float16", "bfloat16", "fp8_e4m3", "fp8_e5m2", "int8"
 PACKED_DTYPES = {
     "nvfp4": "4-bit floats, one fp8 scale per 16 elements: 0.5625 B per element",
     "fp8_ds_mla": "packed MLA record: fp8 latent, a float32 scale per 128, bfloat16 RoPE (656 B)",
+    "fp8_ds_mla_v4": "DeepSeek V4's: fp8 latent, bfloat16 RoPE, behind all rows of a page a ue8m0 "
+    "scale per 64, padded to 8 B (584 B)",
 }
 CACHE_DTYPES = (*PLAIN_DTYPES, *PACKED_DTYPES)
 

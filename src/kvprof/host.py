@@ -1,4 +1,4 @@
-"""What the host says of itself: memory that may be used, by the system and by its control group."""
+"""What the host says of its memory: how much may be used, and what a mapping really got."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) ")
+_NODE = re.compile(r"N\d+")
 
 
 def available_memory() -> int:
@@ -30,17 +31,34 @@ def huge_page_bytes(address: int) -> int | None:
 
     None where it does not say (no ``/proc/self/smaps``).
     """
-    try:
-        lines = Path("/proc/self/smaps").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return None
     inside = False
-    for line in lines:
+    for line in _lines(Path("/proc/self/smaps")):
         if match := _MAPPING.match(line):
             inside = int(match[1], 16) <= address < int(match[2], 16)
         elif inside and line.startswith("AnonHugePages:"):
             return int(line.split()[1]) * 1024
     return None
+
+
+def node_bytes(address: int) -> dict[str, int] | None:
+    """Bytes of the mapping that starts at ``address`` by NUMA node, as the pages really lie.
+
+    None where the system does not say (no ``/proc/self/numa_maps``).
+    """
+    for line in _lines(Path("/proc/self/numa_maps")):
+        words = line.split()
+        if int(words[0], 16) == address:
+            facts = dict(word.split("=", 1) for word in words if "=" in word)
+            page = int(facts.get("kernelpagesize_kB", "4")) * 1024
+            return {n[1:]: int(c) * page for n, c in facts.items() if _NODE.fullmatch(n)}
+    return None
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def _control_groups() -> list[Path]:

@@ -19,6 +19,9 @@ STATE = "state"
 MODEL = "model"
 """Activations kept as the model computes them, such as a convolution's window."""
 
+APART = "apart"
+"""Codec of scales that lie behind all rows of a page, not beside the values of their row."""
+
 Dims = tuple[tuple[str, int], ...]
 """Named dimensions, outermost first: ``(("kv_heads", 8), ("head_dim", 128))``."""
 
@@ -28,7 +31,7 @@ class Field(Struct, frozen=True):
 
     ``dtype`` is a role (`CACHE`, `STATE`, `MODEL`) or a fixed element type. ``codec`` names the
     field's place in a packed record (``mla_latent``, ``mla_rope``, ``mla_index``); ``plain`` has
-    none.
+    none, `APART` is given by formats that keep scales behind all rows of a page.
     """
 
     name: str

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from kvprof.accounting import CacheGroup, cache_groups, entry_bytes
 from kvprof.errors import UsageError
 from kvprof.layout import CacheLayout, Clock, Keep, Once
-from kvprof.plan import AllocationPlan, Limits, Part, PlanGroup, Segment
+from kvprof.page_order import page_segments
+from kvprof.plan import AllocationPlan, Limits, Part, PlanGroup
 
 DEFAULT_BLOCK_SIZE = 16
 MAX_BLOCK_SIZE = 2**20
@@ -62,7 +63,7 @@ def _plan_group(
             member.cache,
             member.layers,
             rows * entry_bytes(member.cache),
-            (Segment(member.cache.key, 0, entry_bytes(member.cache)),),
+            page_segments(member.cache, rows, limits.order),
         )
         for member in members
     )

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from kvprof.accounting import entry_bytes
 from kvprof.layout import Cache, Chunk, Clock, Keep, Last, Tail, held
+from kvprof.page_order import PageOrder, Segment
 
 REQUEST_WASTES = (
     "convention",
@@ -39,20 +40,16 @@ POOL_SHARES = (
 
 
 class Limits(Struct, frozen=True):
-    """What bounds a plan: the memory for it (None: unknown) and the longest sequence."""
+    """What bounds a plan: the memory for it (None: unknown) and the longest sequence.
+
+    ``order`` is how it is to lie in memory; an engine that has but one order has that.
+    """
 
     max_model_len: int
     encoder_tokens: int = 0
     memory_bytes: int | None = None
     block_size: int | None = None
-
-
-class Segment(Struct, frozen=True):
-    """Equal rows that lie together in a page."""
-
-    name: str
-    offset_bytes: int
-    row_bytes: int
+    order: PageOrder = PageOrder()
 
 
 class Part(Struct, frozen=True):

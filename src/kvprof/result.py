@@ -123,6 +123,14 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     balance: tuple[BalancePoint, ...] = ()
 
 
+class CpuFacts(Struct, frozen=True):
+    """The CPU of one thread: its NUMA node, and whether the system has pinned the thread to it."""
+
+    cpu: int
+    node: int | None
+    pinned: bool
+
+
 class DeviceResult(Struct, frozen=True):
     """The device and the best contiguous stream of each direction in this run."""
 
@@ -134,15 +142,20 @@ class DeviceResult(Struct, frozen=True):
     threads: int
     instruction_set: str
     last_level_cache_bytes: int
+    cpus: tuple[CpuFacts, ...]
 
 
 class AllocationResult(Struct, frozen=True):
-    """What allocating the pool, and one block of it, took."""
+    """What allocating the pool, and one block of it, took, and how the system really placed it."""
 
     policy: str
     huge_page_bytes: int | None
+    node_bytes: dict[str, int] | None
+    locked: bool
+    lock_refused: str | None
     pool_bytes: int
-    flush_bytes: int
+    ceiling_bytes: int
+    host_bytes: int
     blocks: int
     seconds: float
     touch_seconds: float
@@ -176,6 +189,9 @@ class StreamFacts(Struct, frozen=True):
     ceiling_seconds: tuple[float, ...]
     ratio_to_ceiling: float
     noisy: bool
+    variant: str
+    dropped: int
+    disturbed: dict[str, int]
 
 
 class FragmentationResult(Struct, frozen=True):
@@ -207,8 +223,26 @@ class CapacityPoint(Struct, frozen=True):
     sequences: int
 
 
+class LengthFacts(Struct, frozen=True):
+    """So many sequences of one length."""
+
+    sequences: int
+    tokens: int
+
+
+class OrderFacts(Struct, frozen=True):
+    """How pages lie in memory: heads or rows first, K and V, layers or blocks outermost."""
+
+    page_order: str
+    kv: str
+    outer: str
+
+
 class ProfileResult(SizeResult, frozen=True, kw_only=True, omit_defaults=True):
     """A size result with what was measured on a device."""
+
+    lengths: tuple[LengthFacts, ...]
+    memory_order: OrderFacts
 
     device: DeviceResult
     allocation: AllocationResult

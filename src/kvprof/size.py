@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from kvprof.accounting import (
@@ -21,6 +23,7 @@ from kvprof.binding import Dtypes, bind, choose_dtypes
 from kvprof.hookspecs import Engine
 from kvprof.layout import CacheLayout, Clock
 from kvprof.model import Model
+from kvprof.page_order import PageOrder
 from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits
 from kvprof.registry import call_plugin, registry
 from kvprof.result import (
@@ -36,7 +39,11 @@ from kvprof.result import (
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One point of the axes, apart from the model and the engine."""
+    """One point of the axes, apart from the model and the engine.
+
+    ``lengths`` are ``(sequences, tokens)`` of a batch of mixed lengths; without them it is
+    ``sequences`` of ``tokens`` each.
+    """
 
     tokens: int
     sequences: int = 1
@@ -46,6 +53,13 @@ class Request(Struct, frozen=True, kw_only=True):
     max_model_len: int | None = None
     cache_dtype: str = "auto"
     state_dtype: str = "auto"
+    order: PageOrder = PageOrder()
+    lengths: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def batch(self) -> tuple[tuple[int, int], ...]:
+        """``(sequences, tokens)`` of all that is asked for."""
+        return self.lengths or ((self.sequences, self.tokens),)
 
     @property
     def limits(self) -> Limits:
@@ -54,6 +68,7 @@ class Request(Struct, frozen=True, kw_only=True):
             encoder_tokens=self.encoder_tokens,
             memory_bytes=self.memory_bytes,
             block_size=self.block_size,
+            order=self.order,
         )
 
 
@@ -104,39 +119,58 @@ def size_model(model: Model, engine: Engine, request: Request) -> SizeResult:
 
 def size_placement(placement: Placement, engine: str, request: Request) -> SizeResult:
     """The result for a placement that was made before."""
-    tokens, encoder_tokens = request.tokens, request.encoder_tokens
     plan = placement.plan
     needed = cache_groups(placement.layout)
-    logical = logical_bytes(needed, tokens, encoder_tokens)
-    if plan is None:
-        reserved = logical_bytes(cache_groups(placement.kept), tokens, encoder_tokens)
-        waste = {**dict.fromkeys(REQUEST_WASTES, 0), "convention": reserved - logical}
-    else:
-        reserved = plan.reserved_bytes(tokens, encoder_tokens)
-        waste = plan.wastes(logical, tokens, encoder_tokens)
+    logical = reserved = 0
+    waste = dict.fromkeys(REQUEST_WASTES, 0)
+    for sequences, tokens in request.batch:
+        held = _Held.of(placement, needed, tokens, request.encoder_tokens)
+        logical += held.logical * sequences
+        reserved += held.reserved * sequences
+        for name, size in held.waste.items():
+            waste[name] += size * sequences
     return SizeResult(
         model=model_facts(placement.model),
         engine=engine,
         cache_dtype=placement.dtypes.cache,
         state_dtype=placement.dtypes.state,
-        tokens=tokens,
-        encoder_tokens=encoder_tokens,
+        tokens=request.tokens,
+        encoder_tokens=request.encoder_tokens,
         sequences=request.sequences,
         block_size=base_block_size(plan) if plan else None,
         tensor_parallel=1,
         bytes=SizeBytes(
-            logical=logical * request.sequences,
-            reserved=reserved * request.sequences,
+            logical=logical,
+            reserved=reserved,
             per_token=number(per_token(needed)),
             growing_per_token=number(growing_per_token(needed)),
             window=window_bytes(needed),
             fixed_per_sequence=fixed_bytes(needed),
         ),
-        waste={name: size * request.sequences for name, size in waste.items()},
+        waste=waste,
         caches=tuple(_cache_facts(group, request) for group in needed),
         plan=plan_facts(plan) if plan else None,
-        balance=balance_points(plan, sorted({*CONTEXTS, tokens} - {0})) if plan else (),
+        balance=balance_points(plan, sorted({*CONTEXTS, request.tokens} - {0})) if plan else (),
     )
+
+
+class _Held(Struct, frozen=True):
+    """What one sequence takes."""
+
+    logical: int
+    reserved: int
+    waste: dict[str, int]
+
+    @classmethod
+    def of(
+        cls, placement: Placement, needed: Sequence[CacheGroup], tokens: int, encoder_tokens: int
+    ) -> _Held:
+        logical = logical_bytes(needed, tokens, encoder_tokens)
+        if placement.plan is None:
+            reserved = logical_bytes(cache_groups(placement.kept), tokens, encoder_tokens)
+            return cls(logical, reserved, {"convention": reserved - logical})
+        reserved = placement.plan.reserved_bytes(tokens, encoder_tokens)
+        return cls(logical, reserved, placement.plan.wastes(logical, tokens, encoder_tokens))
 
 
 def base_block_size(plan: AllocationPlan) -> int | None:

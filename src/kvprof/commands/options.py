@@ -121,7 +121,7 @@ def flatten(groups: Sequence[tuple[Value, ...]]) -> tuple[Value, ...]:
 
 def model_options(command: Command) -> Command:
     """``--arch``, ``--model``, ``--config``, ``--cache-dtype``, ``--state-dtype``."""
-    return _stack(
+    return stack(
         command,
         click.option(
             "--arch",
@@ -150,7 +150,7 @@ def model_options(command: Command) -> Command:
             show_default=True,
             metavar="DTYPE",
             help="float32, float16, bfloat16, fp8, fp8_e4m3, fp8_e5m2, int8, nvfp4, "
-            "fp8_ds_mla; auto: the config's.",
+            "fp8_ds_mla, fp8_ds_mla_v4; auto: the config's.",
         ),
         click.option(
             "--state-dtype",
@@ -167,7 +167,7 @@ def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Comm
 
     The arguments say what a verb takes when the option is absent.
     """
-    return lambda command: _stack(
+    return lambda command: stack(
         command,
         click.option(
             "--engine",
@@ -205,7 +205,7 @@ def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Comm
 
 def memory_options(command: Command) -> Command:
     """``--memory``, ``--device-memory``, ``--weights``."""
-    return _stack(
+    return stack(
         command,
         click.option("--memory", type=BYTES, help="Bytes that the cache may use, e.g. 40GiB."),
         click.option(
@@ -224,7 +224,7 @@ def memory_options(command: Command) -> Command:
 
 def output_options(command: Command) -> Command:
     """``--format``, ``-o``, ``--force`` and ``--traceback``."""
-    return _stack(
+    return stack(
         command,
         click.option(
             "--format",
@@ -262,7 +262,8 @@ def traceback_option(command: Command) -> Command:
     )(command)
 
 
-def _stack(command: Command, *options: Callable[[Command], Command]) -> Command:
+def stack(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """A command with all of these options, in this order."""
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
 

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import time
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from kvprof.commands.measuring import (
+    OPERATIONS,
+    STEP_OPERATIONS,
+    device_options,
+    order_options,
+    timing_options,
+)
 from kvprof.commands.options import (
-    BYTES,
-    SECONDS,
-    One,
     chosen_models,
     flatten,
     memory_options,
     model_options,
     output_options,
-    parse_cpus,
     point_options,
 )
 
+if TYPE_CHECKING:
+    from kvprof.device.backend import Backend
+    from kvprof.measure.profile import Settings
+    from kvprof.size import Request
+
 _TOUCH_SECONDS = 4.0
-_TOUCH_SHARE = 0.4
-"""What touching the default pool may take: seconds at most, and of the time budget."""
+"""What touching the default pool may take."""
+_BUDGET_SECONDS = 8.0
+_GRID_BUDGET_SECONDS = 3.0
 
 
 @click.command("profile")
@@ -31,35 +39,9 @@ _TOUCH_SHARE = 0.4
 @point_options(
     engine="paged", tokens="up to 4k, as the pool takes", sequences="as many as tell enough"
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option(
-    "--cpus",
-    type=One(parse_cpus, "cpus"),
-    metavar="LIST",
-    help="CPUs to pin a thread to each, e.g. 0-3,8  [default: all usable]",
-)
-@click.option(
-    "--stream-memory",
-    type=BYTES,
-    metavar="BYTES",
-    help="Memory really allocated and streamed  [default: a quarter of what is free, at "
-    "most 4GiB and what can be touched in about 4 s]",
-)
-@click.option(
-    "--time-budget",
-    type=SECONDS,
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time to measure each result in, touching the memory included.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Of the pool's bytes, the shuffled orders and the traffic.",
-)
+@order_options
+@device_options
+@timing_options
 @memory_options
 @output_options
 @click.pass_obj
@@ -68,14 +50,14 @@ def command(session: Any, /, **options: Any) -> None:
 
     \b
     kvprof profile --arch mla
-    kvprof profile --model llama-3-8b --block-size 16,64 --tokens 1k --format json -o out.json
+    kvprof profile --model llama-3-8b --sequences 1,8,64 --tokens 512,4k --stream-memory 8GiB
+    kvprof profile --model llama-3-8b --page-order nhd,hnd --outer layer,block --format json
     kvprof profile --config ./config.json --weights auto --device-memory 80GiB
     """  # noqa: D301 - \b is for click
-    from msgspec.structs import replace  # noqa: PLC0415
-
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
-    from kvprof.device import open_device  # noqa: PLC0415
+    from kvprof.measure.ceilings import Ceilings  # noqa: PLC0415
+    from kvprof.measure.jobs import Workbench  # noqa: PLC0415
     from kvprof.measure.pool import open_pool  # noqa: PLC0415
     from kvprof.measure.profile import profile_model  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
@@ -84,56 +66,117 @@ def command(session: Any, /, **options: Any) -> None:
     destination = Destination(options["output"], force=options["force"])
     engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("paged",)]
     models = chosen_models(options["arch"], options["model"], options["config"])
-    backend = open_device(options["device"], options["cpus"])
+    shapes = _shapes(options)
+    backend = _opened(options)
     points = [
         (model, engine, settings)
         for model, engine in product(models, engines)
-        for settings in _settings(options, model, backend.facts.memory_bytes)
+        for settings in _settings(options, shapes, model, backend.facts.memory_bytes)
     ]
-    results = []
     with progress_display() as progress:
-        started = time.perf_counter()
         pool = open_pool(
             backend,
             options["stream_memory"],
+            policy="huge_pages" if options["huge_pages"] else "plain",
             seed=options["seed"],
-            touch_seconds=min(_TOUCH_SECONDS, _TOUCH_SHARE * options["time_budget"]),
+            touch_seconds=_TOUCH_SECONDS,
             progress=progress,
         )
-        for model, engine, settings in points:
-            due = replace(settings, deadline=started + options["time_budget"])
-            results.append(profile_model(model, engine, backend, pool, due, progress))
-            started = time.perf_counter()
+        bench = Workbench(backend, pool, Ceilings(backend, pool), options["seed"])
+        results = [
+            profile_model(model, engine, bench, settings, progress)
+            for model, engine, settings in points
+        ]
     emit("profile", results, destination, options["format_"], session)
 
 
-def _settings(options: dict[str, Any], model: Any, device_memory: int) -> list[Any]:
-    """One for each tokens x sequences x block size asked for."""
+def _opened(options: dict[str, Any]) -> Backend:
+    """The device, with the threads that were asked for."""
+    from kvprof.cpus import cpus_for  # noqa: PLC0415
+    from kvprof.device import open_device  # noqa: PLC0415
+    from kvprof.errors import UsageError  # noqa: PLC0415
+
+    cpus, threads = options["cpus"], options["threads"]
+    if cpus is not None and threads is not None:
+        raise UsageError("--threads and --cpus are two ways to say one thing; give one of them")
+    return open_device(options["device"], cpus_for(threads) if threads else cpus)
+
+
+def _shapes(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The batches asked for: tokens x sequences, or mixed lengths."""
+    from kvprof.errors import UsageError  # noqa: PLC0415
+
+    tokens, sequences = flatten(options["tokens"]), flatten(options["sequences"])
+    if options["lengths"] and (tokens or sequences):
+        raise UsageError(
+            "--lengths says how many sequences of how many tokens there are",
+            hint="Give it alone, or --tokens and --sequences.",
+        )
+    if options["lengths"]:
+        return [{"tokens": None, "sequences": None, "lengths": one} for one in options["lengths"]]
+    return [
+        {"tokens": length, "sequences": count, "lengths": ()}
+        for length, count in product(tokens or (None,), sequences or (None,))
+    ]
+
+
+def _operations(options: dict[str, Any], shapes: int) -> tuple[frozenset[str], bool]:
+    """The operations to time, and whether whole prefills are appended too."""
+    asked = set(flatten(options["operations"])) or {"step" if shapes > 1 else "all"}
+    named = asked - {"step", "all"}
+    if "all" in asked:
+        named = set(OPERATIONS)
+    prefill = "append" in named
+    return frozenset(named | set(STEP_OPERATIONS if "step" in asked else ())), prefill
+
+
+def _settings(
+    options: dict[str, Any], shapes: list[dict[str, Any]], model: Any, device_memory: int
+) -> list[Settings]:
+    """One for each shape x block size x memory order asked for."""
     from kvprof.measure.profile import Settings  # noqa: PLC0415
     from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
-    from kvprof.size import Request  # noqa: PLC0415
 
     weights = weights_bytes(options["weights"], model)
     memory = cache_memory(options["memory"], options["device_memory"], weights)
+    operations, prefill = _operations(options, len(shapes))
+    budget = options["time_budget"] or (
+        _GRID_BUDGET_SECONDS if len(shapes) > 1 else _BUDGET_SECONDS
+    )
     return [
         Settings(
-            request=Request(
-                tokens=tokens or 0,
-                encoder_tokens=options["encoder_tokens"],
-                block_size=block_size,
-                cache_dtype=options["cache_dtype"],
-                state_dtype=options["state_dtype"],
-            ),
-            tokens=tokens,
-            sequences=sequences,
+            request=request,
+            tokens=shape["tokens"],
+            sequences=shape["sequences"],
             weights_bytes=weights,
             capacity_bytes=max(0, device_memory - (weights or 0)) if memory is None else memory,
-            deadline=0.0,
-            seed=options["seed"],
+            operations=operations,
+            prefill=prefill,
+            budget_seconds=budget,
         )
-        for tokens, sequences, block_size in product(
-            flatten(options["tokens"]) or (None,),
-            flatten(options["sequences"]) or (None,),
+        for shape in shapes
+        for request in _requests(options, shape)
+    ]
+
+
+def _requests(options: dict[str, Any], shape: dict[str, Any]) -> list[Request]:
+    from kvprof.page_order import PageOrder  # noqa: PLC0415
+    from kvprof.size import Request  # noqa: PLC0415
+
+    return [
+        Request(
+            tokens=shape["tokens"] or 0,
+            encoder_tokens=options["encoder_tokens"],
+            block_size=block_size,
+            cache_dtype=options["cache_dtype"],
+            state_dtype=options["state_dtype"],
+            order=PageOrder(*order),
+            lengths=shape["lengths"],
+        )
+        for block_size, *order in product(
             flatten(options["block_size"]) or (None,),
+            flatten(options["page_order"]) or ("nhd",),
+            flatten(options["kv"]) or ("packed",),
+            flatten(options["outer"]) or ("layer",),
         )
     ]

@@ -8,26 +8,29 @@ import numpy as np
 
 from kvprof._core import StreamResult
 from kvprof.device.backend import Backend
-from kvprof.measure.pool import CACHES_OVER, Pool
+from kvprof.measure.pool import Pool
 
 CEILING_KINDS = ("read", "write", "copy", "rmw")
-_CALIBRATION_PASSES = 3
-_WHOLE_BYTES = 4096
+_ROUNDS = 3
+_WHOLE_BYTES = 8192
 
 
 class Ceilings:
     """Ceilings of one pool: the fastest variant of each kind, found at the start.
 
-    Every sample is kept, so that the reported ceiling is the median over the whole run.
+    They run over a part of the memory that no stream uses: a pass over the one half of it, the next
+    over the other, so that its bytes were last touched four caches ago. A pass is a flush too: of
+    what a stream has read, and, where it writes, it leaves a cache full of written lines, each of
+    which must go to memory before another line can come in, as in a stream without end.
     """
 
     def __init__(self, backend: Backend, pool: Pool) -> None:
         self._backend = backend
         self._pool = pool
-        self._least = min(pool.nbytes, CACHES_OVER * backend.facts.last_level_cache_bytes)
+        self._half_bytes = pool.ceiling_bytes // 2 // _WHOLE_BYTES * _WHOLE_BYTES
+        self._second = False
         self._variant: dict[str, str] = {}
-        self._calibrated: dict[str, list[float]] = {}
-        self._rates: dict[str, list[float]] = {kind: [] for kind in CEILING_KINDS}
+        self._rates: dict[str, list[float]] = {}
         for kind in CEILING_KINDS:
             self._calibrate(kind)
 
@@ -38,48 +41,30 @@ class Ceilings:
 
     @property
     def bytes_per_s(self) -> dict[str, float]:
-        """Median over the samples of this run; over the calibration where no stream needed it."""
-        return {
-            kind: float(np.median(self._rates[kind] or calibrated))
-            for kind, calibrated in self._calibrated.items()
-        }
+        """Median over all passes of this run."""
+        return {kind: float(np.median(rates)) for kind, rates in self._rates.items()}
 
-    def operation(self, kind: str, nbytes: int) -> Callable[[], StreamResult]:
-        """A pass over as many bytes as the stream that it is compared with moves.
-
-        It is never so small that its bytes could come from a cache.
-        """
-        size = min(self._pool.nbytes, max(nbytes, self._least)) // _WHOLE_BYTES * _WHOLE_BYTES
+    def operation(self, kind: str) -> Callable[[], StreamResult]:
+        """A pass of the fastest variant."""
 
         def run() -> StreamResult:
-            result = self._pass(kind, self._variant[kind], size)
+            result = self._pass(kind, self._variant[kind])
             self._rates[kind].append(result.nbytes / result.seconds)
             return result
 
         return run
 
-    def flush(self) -> None:
-        """Read twice the last-level cache from memory that no stream uses."""
-        if self._pool.flush_bytes:
-            self._backend.ceiling(
-                self._pool.memory,
-                "read",
-                self._variant["read"],
-                self._pool.nbytes,
-                self._pool.flush_bytes // _WHOLE_BYTES * _WHOLE_BYTES,
-            )
-
     def _calibrate(self, kind: str) -> None:
-        size = self._least // _WHOLE_BYTES * _WHOLE_BYTES
-        rates = {
-            variant: [
-                result.nbytes / result.seconds
-                for result in (self._pass(kind, variant, size) for _ in range(_CALIBRATION_PASSES))
-            ]
-            for variant in self._backend.ceiling_variants(kind)
-        }
+        variants = self._backend.ceiling_variants(kind)
+        rates: dict[str, list[float]] = {variant: [] for variant in variants}
+        for _ in range(_ROUNDS):
+            for variant in variants:
+                result = self._pass(kind, variant)
+                rates[variant].append(result.nbytes / result.seconds)
         self._variant[kind] = max(rates, key=lambda variant: float(np.median(rates[variant])))
-        self._calibrated[kind] = rates[self._variant[kind]]
+        self._rates[kind] = rates[self._variant[kind]]
 
-    def _pass(self, kind: str, variant: str, nbytes: int) -> StreamResult:
-        return self._backend.ceiling(self._pool.memory, kind, variant, 0, nbytes)
+    def _pass(self, kind: str, variant: str) -> StreamResult:
+        self._second = not self._second
+        offset = self._pool.nbytes + (self._half_bytes if self._second else 0)
+        return self._backend.ceiling(self._pool.memory, kind, variant, offset, self._half_bytes)

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from kvprof.accounting import step_traffic
+from kvprof.balance import CONTEXTS, balance_points
 from kvprof.hookspecs import Engine
 from kvprof.layout import CacheLayout, Mode
-from kvprof.measure.streams import Streamed
+from kvprof.measure.jobs import Streamed
 from kvprof.model import Model
-from kvprof.result import CapacityPoint, StepResult
+from kvprof.result import BalancePoint, CapacityPoint, StepResult
 from kvprof.size import Request, place
-
-CAPACITY_TOKENS = (1024, 4096, 32_768, 131_072)
 
 _STREAM_OF = {
     Mode.READ: ("decode_read", "read"),
@@ -27,7 +26,6 @@ _STREAM_OF = {
 def decode_step(
     layout: CacheLayout,
     request: Request,
-    sequences: int,
     streamed: Sequence[Streamed],
     ceilings: Mapping[str, float],
     weights_bytes: int | None,
@@ -40,12 +38,13 @@ def decode_step(
     """
     read = written = 0
     seconds = 0.0
-    for traffic in step_traffic(layout, request.tokens, request.encoder_tokens):
-        moved = (traffic.bytes_read + traffic.bytes_written) * sequences
-        read += traffic.bytes_read * sequences
-        written += traffic.bytes_written * sequences
-        operation, ceiling = _STREAM_OF[traffic.mode]
-        seconds += moved / _rate(streamed, operation, traffic.cache, ceilings[ceiling])
+    for sequences, tokens in request.batch:
+        for traffic in step_traffic(layout, tokens, request.encoder_tokens):
+            moved = (traffic.bytes_read + traffic.bytes_written) * sequences
+            read += traffic.bytes_read * sequences
+            written += traffic.bytes_written * sequences
+            operation, ceiling = _STREAM_OF[traffic.mode]
+            seconds += moved / _rate(streamed, operation, traffic.cache, ceilings[ceiling])
     if weights_bytes is not None:
         seconds += weights_bytes / ceilings["read"]
     return StepResult(
@@ -53,7 +52,7 @@ def decode_step(
         bytes_written=written,
         weights_bytes=weights_bytes,
         seconds=seconds,
-        tokens_per_s=sequences / seconds if seconds else 0.0,
+        tokens_per_s=sum(n for n, _ in request.batch) / seconds if seconds else 0.0,
         cache_only=weights_bytes is None,
     )
 
@@ -72,9 +71,18 @@ def capacity(
 ) -> tuple[CapacityPoint, ...]:
     """Sequences of each context that fit in the memory as the engine divides it for them."""
     points = []
-    for tokens in CAPACITY_TOKENS:
+    for tokens in CONTEXTS:
         wanted = replace(request, tokens=tokens, max_model_len=tokens, memory_bytes=memory_bytes)
         plan = place(model, engine, wanted).plan
         fitting = plan.concurrency if plan else None
         points.append(CapacityPoint(tokens, int(fitting or 0)))
     return tuple(points)
+
+
+def pool_balance(
+    model: Model, engine: Engine, request: Request, memory_bytes: int
+) -> tuple[BalancePoint, ...]:
+    """Which pool is full first at other contexts, where they are divided for ``request.tokens``."""
+    wanted = replace(request, max_model_len=request.tokens, memory_bytes=memory_bytes)
+    plan = place(model, engine, wanted).plan
+    return balance_points(plan, sorted({*CONTEXTS, request.tokens})) if plan else ()

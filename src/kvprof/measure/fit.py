@@ -8,7 +8,8 @@ from kvprof.accounting import cache_groups
 from kvprof.errors import DeviceError, UsageError
 from kvprof.hookspecs import Engine
 from kvprof.layout import Clock
-from kvprof.measure.pool import Pool, plan_memory
+from kvprof.measure.pool import Pool
+from kvprof.measure.regions import plan_memory
 from kvprof.model import Model
 from kvprof.plan import AllocationPlan
 from kvprof.size import Placement, Request, place

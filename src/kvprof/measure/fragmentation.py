@@ -10,7 +10,7 @@ from kvprof._core import BatchingResult, CacheAllocator, run_batching
 from kvprof.accounting import CacheGroup, logical_bytes
 from kvprof.errors import KvprofError
 from kvprof.layout import All
-from kvprof.measure.pool import compiled_group
+from kvprof.measure.regions import compiled_group
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES, AllocationPlan
 from kvprof.workload.synthetic import chat_requests
 

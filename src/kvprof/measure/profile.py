@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kvprof._core import OutOfBlocks
 from kvprof.accounting import cache_groups
-from kvprof.device.backend import Backend
+from kvprof.errors import DeviceError
 from kvprof.hookspecs import Engine
-from kvprof.measure.allocation import block_ops_per_s, python_call_seconds
-from kvprof.measure.ceilings import Ceilings
-from kvprof.measure.derived import capacity, decode_step
+from kvprof.measure.ageing import read_aged
+from kvprof.measure.derived import capacity, decode_step, pool_balance
+from kvprof.measure.facts import allocation_facts, device_facts, fragmentation_facts
 from kvprof.measure.fit import fit
-from kvprof.measure.fragmentation import Aged, age
-from kvprof.measure.pool import CACHES_OVER, FLUSH_OVER, Pool, Region, map_regions
-from kvprof.measure.sampler import Operation, Paired, sample_pair
-from kvprof.measure.streams import Job, Streamed, Workbench, read_jobs, run_jobs, workload_jobs
+from kvprof.measure.fragmentation import age
+from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
+from kvprof.measure.pool import APART_OVER, CACHES_OVER, Progress
+from kvprof.measure.regions import map_regions
+from kvprof.measure.streams import workload_jobs
 from kvprof.measure.tables import admit_all
 from kvprof.model import Model
 from kvprof.plan import AllocationPlan
-from kvprof.result import AllocationResult, DeviceResult, FragmentationResult, ProfileResult
+from kvprof.result import LengthFacts, OrderFacts, ProfileResult
 from kvprof.size import Request, size_placement
 from kvprof.units import format_bytes
 
 _AGEING_SHARE = 0.3
-"""Of the time budget, what ageing and its reads may take."""
-
-Progress = Callable[[str, float], None]
+"""Of the time budget, what the reads after ageing may take."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
     """What a profile measures, apart from the model, the engine and the device.
 
-    ``tokens`` and ``sequences`` may be None: as long, and as many, as the pool takes. ``deadline``
-    is a reading of `time.perf_counter`; what it leaves no time for is named in the warnings.
+    ``tokens`` and ``sequences`` may be None: as long, and as many, as the pool takes.
+    ``operations`` names those to time; ``prefill`` says whether whole contexts are appended too.
+    ``budget_seconds`` is for sampling; what it leaves no time for is named in the warnings.
     """
 
     request: Request
@@ -44,17 +44,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     sequences: int | None
     weights_bytes: int | None
     capacity_bytes: int
-    deadline: float
-    seed: int
+    operations: frozenset[str]
+    prefill: bool
+    budget_seconds: float
+
+    def wants(self, job: Job) -> bool:
+        """Whether a job is one of those to time."""
+        return job.op in self.operations and (self.prefill or job.op != "append" or job.tokens == 1)
 
 
 def profile_model(
-    model: Model,
-    engine: Engine,
-    backend: Backend,
-    pool: Pool,
-    settings: Settings,
-    progress: Progress,
+    model: Model, engine: Engine, bench: Workbench, settings: Settings, progress: Progress
 ) -> ProfileResult:
     """Place the model in the pool, stream it, age it, and derive what follows.
 
@@ -67,144 +67,79 @@ def profile_model(
     VerificationError
         When a stream moved the wrong bytes.
     """
-    deadline = settings.deadline
-    reserve = max(0.0, deadline - time.perf_counter()) * _AGEING_SHARE
+    lengths = settings.request.lengths
+    longest = max((tokens for _, tokens in lengths), default=settings.tokens)
     placement, plan, sequences = fit(
-        model, engine, pool, settings.request, settings.tokens, settings.sequences
+        model, engine, bench.pool, settings.request, longest, 1 if lengths else settings.sequences
     )
-    tokens = plan.limits.max_model_len
-    request = replace(settings.request, tokens=tokens, sequences=sequences)
-    regions = map_regions(plan)
-    bench = Workbench(backend, pool, Ceilings(backend, pool), settings.seed)
-    allocator = admit_all(plan, [tokens] * sequences, request.encoder_tokens)
-    jobs = workload_jobs(bench, regions, allocator, tokens, request.encoder_tokens)
-    streamed, dropped = run_jobs(bench, jobs, deadline - reserve, progress)
-
+    request = replace(
+        settings.request,
+        tokens=plan.limits.max_model_len,
+        sequences=sum(count for count, _ in lengths) or sequences,
+    )
+    streamed, dropped = _stream(bench, plan, request, settings, progress)
     progress("ageing the pool", 1.0)
-    aged = age(plan, cache_groups(placement.layout), pool.nbytes, settings.seed)
-    aged_jobs = read_jobs(bench, regions, aged.allocator, "aged", request.encoder_tokens)
-    after, aged_dropped = run_jobs(bench, aged_jobs, deadline - reserve / 2, progress)
-    against_fresh = _aged_against_fresh(bench, plan, regions, aged, aged_jobs, deadline)
+    aged = age(plan, cache_groups(placement.layout), bench.pool.nbytes, bench.seed)
+    live = len(aged.allocator.sequences)
+    reads = read_aged(
+        bench, plan, aged, request, settings.operations, settings.budget_seconds, progress
+    )
 
-    streams = [*streamed, *after]
+    streams = [*streamed, *reads.streamed]
     sized = size_placement(placement, engine.name, request)
+    rates = bench.ceilings.bytes_per_s
     return ProfileResult(
-        **{name: getattr(sized, name) for name in sized.__struct_fields__},
-        device=_device(backend, bench.ceilings),
-        allocation=_allocation(pool, plan),
+        **{name: getattr(sized, name) for name in sized.__struct_fields__ if name != "balance"},
+        balance=pool_balance(model, engine, request, settings.capacity_bytes),
+        lengths=tuple(LengthFacts(count, tokens) for count, tokens in request.batch),
+        memory_order=OrderFacts(request.order.heads, request.order.kv, request.order.outer),
+        device=device_facts(bench),
+        allocation=allocation_facts(bench.pool, plan),
         streams=tuple(stream.facts() for stream in streams),
-        fragmentation=_fragmentation(aged, against_fresh),
-        step=decode_step(
-            placement.layout,
-            request,
-            sequences,
-            streamed,
-            bench.ceilings.bytes_per_s,
-            settings.weights_bytes,
-        ),
+        fragmentation=fragmentation_facts(aged, live, reads.against_fresh),
+        step=decode_step(placement.layout, request, streamed, rates, settings.weights_bytes),
         capacity=capacity(model, engine, settings.request, settings.capacity_bytes),
         capacity_memory_bytes=settings.capacity_bytes,
-        warnings=tuple(
-            _warnings(bench, len(aged.allocator.sequences), streams, [*dropped, *aged_dropped])
-        ),
+        warnings=tuple(_warnings(bench, live, streams, [*dropped, *reads.dropped])),
     )
 
 
-def _aged_against_fresh(
+def _stream(
     bench: Workbench,
     plan: AllocationPlan,
-    regions: Sequence[Region],
-    aged: Aged,
-    aged_jobs: Sequence[Job],
-    deadline: float,
-) -> Paired | None:
-    """Aged tables against fresh ones of the same lengths, read in turn; None without time."""
-    if not aged_jobs:
-        return None
-    lengths = [aged.allocator.tokens(int(sequence)) for sequence in aged.allocator.sequences]
-    fresh = admit_all(plan, lengths, plan.limits.encoder_tokens)
-    fresh_jobs = read_jobs(bench, regions, fresh, "fresh", plan.limits.encoder_tokens)
-    left = deadline - time.perf_counter()
-    if left <= 0:
-        return None
-    return sample_pair(
-        _one_after_another(aged_jobs), _one_after_another(fresh_jobs), bench.ceilings.flush, left
-    )
-
-
-class _Pass(Struct, frozen=True):
-    """Several reads as one sample."""
-
-    seconds: float
-    nbytes: int
-
-
-def _one_after_another(jobs: Sequence[Job]) -> Operation:
-    def run() -> _Pass:
-        results = [job.operation() for job in jobs]
-        return _Pass(sum(r.seconds for r in results), sum(r.nbytes for r in results))
-
-    return run
-
-
-def _device(backend: Backend, ceilings: Ceilings) -> DeviceResult:
-    facts = backend.facts
-    return DeviceResult(
-        name=facts.name,
-        backend=facts.backend,
-        ceilings=ceilings.bytes_per_s,
-        bus_peak_bytes_per_s=facts.bus_peak_bytes_per_s,
-        ceiling_variants=ceilings.variants,
-        threads=facts.compute_units,
-        instruction_set=facts.instruction_set,
-        last_level_cache_bytes=facts.last_level_cache_bytes,
-    )
-
-
-def _allocation(pool: Pool, plan: AllocationPlan) -> AllocationResult:
-    return AllocationResult(
-        policy=pool.memory.policy,
-        huge_page_bytes=pool.huge_page_bytes,
-        pool_bytes=pool.nbytes,
-        flush_bytes=pool.flush_bytes,
-        blocks=plan.num_blocks or 0,
-        seconds=pool.seconds,
-        touch_seconds=pool.touch_seconds,
-        block_ops_per_s=block_ops_per_s(),
-        python_call_seconds=python_call_seconds(),
-    )
-
-
-def _fragmentation(aged: Aged, against_fresh: Paired | None) -> FragmentationResult:
-    batching = aged.batching
-    return FragmentationResult(
-        bytes=aged.bytes,
-        waste=aged.waste,
-        pool=aged.pool,
-        aged_read_ratio=against_fresh.ratio if against_fresh else None,
-        aged_read_noisy=against_fresh.noisy if against_fresh else None,
-        requests={
-            "live": len(aged.allocator.sequences),
-            "completed": batching.completed,
-            "rejected": batching.rejected,
-            "preemptions": batching.preemptions,
-            "waiting": batching.waiting,
-            "steps": batching.steps,
-        },
-    )
+    request: Request,
+    settings: Settings,
+    progress: Progress,
+) -> tuple[list[Streamed], list[str]]:
+    """The streams of a fresh pool that holds the batch."""
+    regions = map_regions(plan)
+    batch = [tokens for count, tokens in request.batch for _ in range(count)]
+    try:
+        allocator = admit_all(plan, batch, request.encoder_tokens)
+    except OutOfBlocks as error:
+        raise DeviceError(
+            f"the pool of {format_bytes(bench.pool.nbytes)} cannot hold the {len(batch):,} "
+            f"sequences of --lengths: {error}",
+            hint="Give a larger --stream-memory, or fewer or shorter sequences.",
+        ) from None
+    bench.forget_choices()
+    bench.refill(regions)
+    jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens)
+    wanted = [job for job in jobs if settings.wants(job)]
+    return run_jobs(bench, wanted, settings.budget_seconds * (1 - _AGEING_SHARE), progress)
 
 
 def _warnings(
-    bench: Workbench, aged_sequences: int, streams: Sequence[Streamed], dropped: Sequence[str]
+    bench: Workbench, live: int, streams: Sequence[Streamed], dropped: Sequence[str]
 ) -> Iterator[str]:
-    least = (CACHES_OVER + FLUSH_OVER) * bench.backend.facts.last_level_cache_bytes
-    if bench.pool.nbytes + bench.pool.flush_bytes < least:
+    least = (CACHES_OVER + APART_OVER) * bench.backend.facts.last_level_cache_bytes
+    if bench.pool.nbytes + bench.pool.ceiling_bytes < least:
         yield (
-            f"the memory streamed is less than {format_bytes(least)}, {CACHES_OVER + FLUSH_OVER} "
+            f"the memory streamed is less than {format_bytes(least)}, {CACHES_OVER + APART_OVER} "
             "times the last-level cache: caches may have served a part of it; give a larger "
             "--stream-memory"
         )
-    if not aged_sequences:
+    if not live:
         yield (
             "no request was live when the traffic stopped: the pool is too small for it to tell "
             "fragmentation; give a larger --stream-memory or fewer --tokens"
@@ -212,17 +147,18 @@ def _warnings(
     noisy = sum(stream.paired.noisy for stream in streams)
     if noisy:
         yield (
-            f"{noisy} of {len(streams)} streams are noisy: their ceiling differed from itself by "
-            "more than 5 %; compare ratios, not bandwidths, or run again on a quieter machine"
+            f"{noisy} of {len(streams)} streams are noisy: their ceiling, or their ratio, is not "
+            "known to 5 %; compare ratios with care, give a longer --time-budget, or run again on "
+            "a quieter machine"
         )
-    # A decode append is small by its nature; its ratio is low, not high.
-    writes = [s.job for s in streams if s.job.ceiling == "rmw" or s.job.tokens > 1]
-    small = [j.name for j in writes if j.ceiling != "read" and bench.fits_in_caches(j)]
-    if small:
+    disturbed = sum(sum(stream.paired.disturbed.values()) for stream in streams)
+    left_out = sum(stream.paired.dropped for stream in streams)
+    if disturbed:
         yield (
-            "what these wrote may partly be in a cache when the clock stops, so that their ratio "
-            f"can exceed 100 %: {'; '.join(small)}"
+            f"{disturbed} samples were interrupted or throttled, of which {left_out} were left out"
         )
+    if not all(bench.backend.pinned):
+        yield "threads could not be pinned to their CPUs: the system may move them about"
     if dropped:
         yield (
             f"not measured within --time-budget: {'; '.join(dropped)}; where the decode step needs "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +21,10 @@ class Timed(Protocol):
     def seconds(self) -> float: ...
     @property
     def nbytes(self) -> int: ...
+    @property
+    def lost_seconds(self) -> float: ...
+    @property
+    def clock_hz(self) -> float: ...
 
 
 Rates = NDArray[np.float64]
@@ -30,26 +35,58 @@ MAX_SAMPLES = 60
 NOISE_BOUND = 0.01
 """Sampling stops when the median ratio's estimated relative error is below this."""
 NOISE_GATE = 0.05
-"""A ceiling that differs from itself by more marks a measurement as noisy."""
+"""A ceiling that differs from itself by more marks a measurement as noisy, and so does a ratio that
+another run could give with a difference of more."""
+INTERRUPTED = 0.01
+"""A pass in which a thread was without its CPU for more than this part was interrupted."""
+THROTTLED = 0.75
+"""A core slower than this part of the fastest clock seen is throttled (nvbench's threshold)."""
 
 _NORMAL_IQR = 1.349
 _MEDIAN_ERROR = 1.253
 """Standard error of a median over that of a mean, for normal samples."""
+_CONFIDENCE = 2.8
+"""Standard errors by which two medians of the same differ at most, 19 times of 20: 2 x sqrt(2)."""
+_BOTH = 2
+"""Attempts for each sample that is wanted, before disturbed ones are taken as well."""
+
+
+class CoreClock:
+    """The fastest clock that any pass has seen; slower cores are throttled."""
+
+    def __init__(self) -> None:
+        self._fastest_hz = 0.0
+
+    def disturbance(self, timed: Timed) -> str | None:
+        """Why a pass should not count: ``interrupted``, ``throttled``, or None."""
+        self._fastest_hz = max(self._fastest_hz, timed.clock_hz)
+        if timed.lost_seconds > INTERRUPTED * timed.seconds:
+            return "interrupted"
+        if 0 < timed.clock_hz < THROTTLED * self._fastest_hz:
+            return "throttled"
+        return None
 
 
 class Paired(Struct, frozen=True):
-    """Samples of an operation between samples of its ceiling.
+    """Samples of an operation, each with the rate of its ceiling around it.
 
     Attributes
     ----------
-    seconds, ceiling_seconds
-        Raw samples; there is one more of the ceiling.
+    seconds
+        Raw samples of the operation.
+    ceiling_seconds
+        Raw samples of the ceiling: those beside a sample above, in order.
     nbytes
         Bytes that one sample of the operation moves.
     ratio
         Median over the samples of the operation's rate to the mean rate of its two neighbours.
+    dropped, disturbed
+        Samples that were left out, and why any was disturbed: it, or its ceiling, was
+        ``interrupted`` or ``throttled``. Where most were, none is left out.
     noisy
-        Whether the ceiling differs from itself, in the median, by more than 5 %.
+        Whether the ceiling differs from itself by more than 5 % in the median, the ratio could
+        differ by more than 5 % from that of another run, or too many samples were disturbed to
+        leave them out.
     """
 
     seconds: tuple[float, ...]
@@ -57,6 +94,8 @@ class Paired(Struct, frozen=True):
     nbytes: int
     ceiling_bytes_per_s: float
     ratio: float
+    dropped: int
+    disturbed: dict[str, int]
     noisy: bool
 
     @property
@@ -64,38 +103,81 @@ class Paired(Struct, frozen=True):
         return self.nbytes / float(np.median(self.seconds))
 
 
+class _Sample(Struct, frozen=True):
+    """An operation between two passes of its ceiling."""
+
+    before: Timed
+    timed: Timed
+    after: Timed
+    disturbance: str | None
+
+    @property
+    def ratio(self) -> float:
+        return _rate(self.timed) / ((_rate(self.before) + _rate(self.after)) / 2)
+
+    @property
+    def drift(self) -> float:
+        """By how much the ceiling differs from itself."""
+        return abs(_rate(self.after) / _rate(self.before) - 1)
+
+
 def sample_pair(
-    operation: Operation, ceiling: Operation, flush: Callable[[], None], budget_seconds: float
+    operation: Operation,
+    ceiling: Operation,
+    budget_seconds: float,
+    clock: CoreClock | None = None,
 ) -> Paired:
     """Run ceiling and operation in turn until the ratio is steady or the budget is spent.
 
-    Both are run once unrecorded first. ``flush`` runs, untimed, before each of them.
+    Both are run once unrecorded first. Each must drive the other's bytes out of the caches. Samples
+    that were interrupted or throttled are left out and counted, unless they are most of all.
     """
+    clock = clock or CoreClock()
     deadline = time.perf_counter() + budget_seconds
     for warm_up in (ceiling, operation):
         warm_up()
-    samples: list[Timed] = []
-    ceilings = [_timed(ceiling, flush)]
-    while len(samples) < MAX_SAMPLES:
-        samples.append(_timed(operation, flush))
-        ceilings.append(_timed(ceiling, flush))
-        if (
-            len(samples) >= MIN_SAMPLES
-            and _relative_error(_ratios(samples, ceilings)) < NOISE_BOUND
-        ):
+    samples: list[_Sample] = []
+    kept: list[_Sample] = []
+    before = ceiling()
+    while len(kept) < MAX_SAMPLES and len(samples) < _BOTH * MAX_SAMPLES:
+        timed = operation()
+        after = ceiling()
+        disturbances = (clock.disturbance(one) for one in (timed, before, after))
+        samples.append(_Sample(before, timed, after, next(filter(None, disturbances), None)))
+        before = after
+        kept = [sample for sample in samples if sample.disturbance is None]
+        if len(kept) >= MIN_SAMPLES and _relative_error(_ratios(kept)) < NOISE_BOUND:
             break
         if len(samples) >= 2 and time.perf_counter() > deadline:
             break
-    rates = _rates(ceilings)
-    drift = np.abs(rates[1:] / rates[:-1] - 1)
+    return _paired(samples, kept)
+
+
+def _paired(samples: list[_Sample], kept: list[_Sample]) -> Paired:
+    disturbed = len(kept) < min(MIN_SAMPLES, len(samples))
+    used = samples if disturbed else kept
+    ratios = _ratios(used)
+    reasons = Counter(sample.disturbance for sample in samples if sample.disturbance)
+    uncertain = len(used) < MIN_SAMPLES or _CONFIDENCE * _relative_error(ratios) > NOISE_GATE
+    drifting = float(np.median([sample.drift for sample in used])) > NOISE_GATE
     return Paired(
-        seconds=tuple(result.seconds for result in samples),
-        ceiling_seconds=tuple(result.seconds for result in ceilings),
-        nbytes=samples[0].nbytes,
-        ceiling_bytes_per_s=float(np.median(rates)),
-        ratio=float(np.median(_ratios(samples, ceilings))),
-        noisy=bool(np.median(drift) > NOISE_GATE),
+        seconds=tuple(sample.timed.seconds for sample in used),
+        ceiling_seconds=tuple(one.seconds for one in _ceilings(used)),
+        nbytes=used[0].timed.nbytes,
+        ceiling_bytes_per_s=float(np.median([_rate(one) for one in _ceilings(used)])),
+        ratio=float(np.median(ratios)),
+        dropped=len(samples) - len(used),
+        disturbed={why: reasons[why] for why in ("interrupted", "throttled")},
+        noisy=disturbed or uncertain or drifting,
     )
+
+
+def _ceilings(samples: list[_Sample]) -> list[Timed]:
+    """Every pass of the ceiling beside a sample, once."""
+    passes = [samples[0].before]
+    for sample in samples:
+        passes += [sample.after] if passes[-1] is sample.before else [sample.before, sample.after]
+    return passes
 
 
 def summarise(seconds: tuple[float, ...]) -> SampleSeconds:
@@ -104,19 +186,12 @@ def summarise(seconds: tuple[float, ...]) -> SampleSeconds:
     return SampleSeconds(median, q1, q3, seconds)
 
 
-def _timed(operation: Operation, flush: Callable[[], None]) -> Timed:
-    flush()
-    return operation()
+def _rate(timed: Timed) -> float:
+    return timed.nbytes / timed.seconds
 
 
-def _rates(results: list[Timed]) -> Rates:
-    return np.array([result.nbytes / result.seconds for result in results])
-
-
-def _ratios(samples: list[Timed], ceilings: list[Timed]) -> Rates:
-    around = _rates(ceilings)
-    ratios: Rates = _rates(samples) / ((around[1:] + around[:-1]) / 2)
-    return ratios
+def _ratios(samples: list[_Sample]) -> Rates:
+    return np.array([sample.ratio for sample in samples])
 
 
 def _relative_error(ratios: Rates) -> float:

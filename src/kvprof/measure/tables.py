@@ -1,4 +1,4 @@
-"""Block tables of live sequences in, the runs of rows that a decode step streams out."""
+"""Block tables of live sequences in, the address plans of what a step streams out."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kvprof._core import CacheAllocator, PagePlan, SlotPlan
-from kvprof.measure.pool import Region, compiled_group
+from kvprof._core import CacheAllocator, CopyPlan, PagePlan, SlotPlan
+from kvprof.measure.regions import Region, compiled_group
 from kvprof.plan import AllocationPlan, PlanGroup
 
 Runs = NDArray[np.uint32]
 """``[n, 3]``: block id, first row, rows."""
+Blocks = NDArray[np.uint32]
+"""``[n]``: block ids."""
 
 
 def admit_all(plan: AllocationPlan, tokens: Sequence[int], encoder_tokens: int) -> CacheAllocator:
@@ -27,6 +29,20 @@ def admit_all(plan: AllocationPlan, tokens: Sequence[int], encoder_tokens: int) 
     for length in tokens:
         allocator.admit(length, encoder_tokens)
     return allocator
+
+
+def readmit(allocator: CacheAllocator, tokens: Sequence[int], encoder_tokens: int) -> None:
+    """Release all live sequences and admit others: their blocks come as traffic has left them.
+
+    Raises
+    ------
+    OutOfBlocks
+        When they do not all fit.
+    """
+    for sequence in allocator.sequences:
+        allocator.release(int(sequence))
+    for length in tokens:
+        allocator.admit(length, encoder_tokens)
 
 
 def table_runs(
@@ -46,28 +62,56 @@ def table_runs(
     return np.concatenate(tables).astype(np.uint32)
 
 
+def last_slots(allocator: CacheAllocator, group: PlanGroup, index: int) -> list[NDArray[np.int64]]:
+    """The slots of the rows that each live sequence keeps, oldest first: one array a sequence."""
+    slots = []
+    for sequence in allocator.sequences:
+        first_block, ids = allocator.block_table(int(sequence), index)
+        rows = group.rows(allocator.tokens(int(sequence)))
+        positions = np.arange(rows.start, rows.stop, dtype=np.int64)
+        blocks = ids[positions // group.rows_per_block - first_block].astype(np.int64)
+        slots.append(blocks * group.rows_per_block + positions % group.rows_per_block)
+    return slots
+
+
+def shuffled_places(num_blocks: int, seed: int) -> Blocks:
+    """Every block of the pool in random order."""
+    return np.random.default_rng(seed).permutation(num_blocks).astype(np.uint32)
+
+
 def shuffled(runs: Runs, num_blocks: int, seed: int) -> Runs:
     """The same rows in blocks drawn at random from the whole pool."""
-    places = np.random.default_rng(seed).permutation(num_blocks).astype(np.uint32)
     moved = runs.copy()
-    moved[:, 0] = places[runs[:, 0]]
+    moved[:, 0] = shuffled_places(num_blocks, seed)[runs[:, 0]]
     return moved
 
 
-def contiguous(runs: Runs) -> Runs:
-    """As many rows in one run from block 0 on."""
-    return np.array([[0, 0, runs[:, 2].sum(dtype=np.int64)]], np.uint32)
-
-
-def page_plan(region: Region, runs: Runs) -> PagePlan:
-    """The address plan of those rows in all layers of a region."""
+def page_plan(region: Region, runs: Runs, segment: int | None = None) -> PagePlan:
+    """The address plan of those rows in all layers of a region, or of one segment of them."""
+    segments = region.segments if segment is None else [region.segments[segment]]
     return PagePlan(
         base_bytes=region.base_bytes,
         layer_stride_bytes=region.layer_stride_bytes,
         block_stride_bytes=region.block_stride_bytes,
         layers=len(region.part.layers),
-        segments=region.segments,
+        segments=segments,
         runs=runs,
+    )
+
+
+def contiguous_plan(region: Region, rows: int) -> PagePlan:
+    """As many bytes in as few runs as there can be: one a layer, or one where blocks are outermost.
+
+    They start where the region does and hold no gaps, whatever the order of rows in a page.
+    """
+    blocks_first = region.layer_stride_bytes < region.block_stride_bytes
+    return PagePlan(
+        base_bytes=region.base_bytes,
+        layer_stride_bytes=rows * region.row_bytes if blocks_first else region.layer_stride_bytes,
+        block_stride_bytes=0,
+        layers=len(region.part.layers),
+        segments=[(0, region.row_bytes)],
+        runs=np.array([[0, 0, rows]], np.uint32),
     )
 
 
@@ -82,6 +126,46 @@ def slot_plan(region: Region, slots: NDArray[np.int64]) -> SlotPlan:
         rows_per_block=region.group.rows_per_block,
         slots=slots,
     )
+
+
+def whole_blocks_plan(region: Region, blocks: Blocks) -> PagePlan:
+    """Whole pages of those blocks in all layers: one run a block where its layers lie together."""
+    page, layers = region.part.page_bytes, len(region.part.layers)
+    together = region.layer_stride_bytes == page
+    return PagePlan(
+        base_bytes=region.base_bytes,
+        layer_stride_bytes=region.layer_stride_bytes,
+        block_stride_bytes=region.block_stride_bytes,
+        layers=1 if together else layers,
+        segments=[(0, page * layers if together else page)],
+        runs=_first_rows(blocks),
+    )
+
+
+def copy_plan(region: Region, source: Blocks, target: Blocks) -> CopyPlan:
+    """The address plan of copying blocks of a region to others of it."""
+    return CopyPlan(whole_blocks_plan(region, source), whole_blocks_plan(region, target))
+
+
+def host_plan(region: Region, blocks: Blocks) -> PagePlan:
+    """Where so many blocks lie in a memory of the host's: one behind the other, blocks outermost.
+
+    It is alike to `whole_blocks_plan` of the region, so that the two can be copied to one another.
+    """
+    page, layers = region.part.page_bytes, len(region.part.layers)
+    together = region.layer_stride_bytes == page
+    return PagePlan(
+        base_bytes=0,
+        layer_stride_bytes=page,
+        block_stride_bytes=page * layers,
+        layers=1 if together else layers,
+        segments=[(0, page * layers if together else page)],
+        runs=_first_rows(np.arange(len(blocks), dtype=np.uint32)),
+    )
+
+
+def _first_rows(blocks: Blocks) -> Runs:
+    return np.stack([blocks, np.zeros_like(blocks), np.ones_like(blocks)], axis=1)
 
 
 def run_slots(runs: Runs, rows_per_block: int) -> NDArray[np.int64]:

@@ -53,7 +53,7 @@ def _head(result: ProfileResult) -> Sheet:
         (
             "pool",
             f"{format_bytes(pool.pool_bytes)} in {pool.blocks:,} blocks and "
-            f"{format_bytes(pool.flush_bytes)} to flush caches with, touched in "
+            f"{format_bytes(pool.ceiling_bytes)} for ceilings, touched in "
             f"{format_seconds(pool.touch_seconds)}, {_huge_pages(pool)}",
         ),
         (
@@ -74,7 +74,7 @@ def _state(result: ProfileResult) -> list[str]:
 def _huge_pages(pool: AllocationResult) -> str:
     if pool.huge_page_bytes is None:
         return f"{pool.policy} asked for (the system does not say what it gave)"
-    part = pool.huge_page_bytes / (pool.pool_bytes + pool.flush_bytes)
+    part = pool.huge_page_bytes / (pool.pool_bytes + pool.ceiling_bytes)
     return f"{format_ratio(min(part, 1.0))} in huge pages"
 
 

@@ -1,0 +1,84 @@
+"""An allocator that traffic has aged in, the bandwidth of its tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from kvprof.measure.fragmentation import Aged
+from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
+from kvprof.measure.passes import Pass, one_pass
+from kvprof.measure.pool import Progress
+from kvprof.measure.regions import Region, map_regions
+from kvprof.measure.sampler import Operation, Paired, sample_pair
+from kvprof.measure.streams import table_jobs
+from kvprof.measure.tables import admit_all, readmit
+from kvprof.plan import AllocationPlan
+from kvprof.size import Request
+
+_LIVE_SHARE = 0.15
+_SAME_SHARE = 0.15
+"""Of the time budget: the live tables against fresh ones, the batch in aged blocks."""
+
+
+class AgedReads(Struct, frozen=True):
+    """The batch streamed from aged blocks, and live tables against fresh ones of their lengths."""
+
+    streamed: list[Streamed]
+    dropped: list[str]
+    against_fresh: Paired | None
+
+
+def read_aged(
+    bench: Workbench,
+    plan: AllocationPlan,
+    aged: Aged,
+    request: Request,
+    wanted: frozenset[str],
+    budget_seconds: float,
+    progress: Progress,
+) -> AgedReads:
+    """Read what traffic has left; then the batch itself, in the blocks that it has left free.
+
+    The aged allocator holds the batch afterwards, and the live sequences no more.
+    """
+    regions = map_regions(plan)
+    bench.refill(regions)
+    against_fresh = _against_fresh(bench, plan, regions, aged, budget_seconds * _LIVE_SHARE)
+    batch = [tokens for count, tokens in request.batch for _ in range(count)]
+    readmit(aged.allocator, batch, request.encoder_tokens)
+    bench.refill(regions)
+    jobs = table_jobs(bench, regions, aged.allocator, "aged", request.encoder_tokens, states=True)
+    jobs = [job for job in jobs if job.op in wanted]
+    streamed, dropped = run_jobs(bench, jobs, budget_seconds * _SAME_SHARE, progress)
+    return AgedReads(streamed, dropped, against_fresh)
+
+
+def _against_fresh(
+    bench: Workbench,
+    plan: AllocationPlan,
+    regions: Sequence[Region],
+    aged: Aged,
+    budget_seconds: float,
+) -> Paired | None:
+    """Live tables against fresh ones of the same lengths, read in turn; None where none is read."""
+    encoder_tokens = plan.limits.encoder_tokens
+    lengths = [aged.allocator.tokens(int(sequence)) for sequence in aged.allocator.sequences]
+    fresh = admit_all(plan, lengths, encoder_tokens)
+    aged_jobs = table_jobs(bench, regions, aged.allocator, "aged", encoder_tokens)
+    fresh_jobs = table_jobs(bench, regions, fresh, "fresh", encoder_tokens)
+    if not aged_jobs:
+        return None
+    for job in (*aged_jobs, *fresh_jobs):
+        job.verify(bench.variant_of(job))
+    flush = bench.flush_of(aged_jobs[0])
+
+    def cold(jobs: Sequence[Job]) -> Operation:
+        def run() -> Pass:
+            flush()
+            return one_pass(job.run(bench.variant_of(job)) for job in jobs)
+
+        return run
+
+    return sample_pair(cold(aged_jobs), cold(fresh_jobs), budget_seconds, bench.clock)

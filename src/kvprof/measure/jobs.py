@@ -1,0 +1,179 @@
+"""Streams as jobs: their variants timed, the fastest verified, then sampled within a budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from kvprof.device.backend import Backend
+from kvprof.layout import Once
+from kvprof.measure.ceilings import Ceilings
+from kvprof.measure.pool import Pool, Progress
+from kvprof.measure.regions import Region
+from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
+from kvprof.result import StreamFacts
+
+_ROUNDS = 2
+_QUICK_ROUNDS = 3
+_QUICK_SECONDS = 0.005
+_CLEARLY = 0.98
+"""A variant is taken over the usual winner when it takes less than this part of its time."""
+
+
+class Job(Struct, frozen=True):
+    """One stream to verify and to time; both are told by which variant.
+
+    ``footprint_bytes`` are those that it goes over, ``run_bytes`` the longest stretch of
+    neighbouring ones. Jobs of one ``kernel`` are run by the same variant.
+    """
+
+    op: str
+    cache: str
+    order: str
+    sequences: int
+    tokens: int
+    run_bytes: int
+    footprint_bytes: int
+    ceiling: str
+    kernel: str
+    variants: Sequence[str]
+    verify: Callable[[str], None]
+    run: Callable[[str], Timed]
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.op} of {self.cache}, {self.order}, {self.sequences} x {self.tokens} tokens"
+
+
+class Streamed(Struct, frozen=True):
+    """A job that was timed."""
+
+    job: Job
+    variant: str
+    paired: Paired
+
+    def facts(self) -> StreamFacts:
+        """What a result says of it."""
+        job, paired = self.job, self.paired
+        return StreamFacts(
+            op=job.op,
+            cache=job.cache,
+            order=job.order,
+            sequences=job.sequences,
+            tokens=job.tokens,
+            run_bytes=job.run_bytes,
+            bytes=paired.nbytes,
+            seconds=summarise(paired.seconds),
+            bytes_per_s=paired.bytes_per_s,
+            ceiling=job.ceiling,
+            ceiling_bytes_per_s=paired.ceiling_bytes_per_s,
+            ceiling_seconds=paired.ceiling_seconds,
+            ratio_to_ceiling=paired.ratio,
+            noisy=paired.noisy,
+            variant=self.variant,
+            dropped=paired.dropped,
+            disturbed=paired.disturbed,
+        )
+
+
+class Workbench:
+    """What jobs run on: a device, a pool and its ceilings, and what was learnt of them.
+
+    Parameters
+    ----------
+    seed
+        Of the pool's bytes and of shuffled orders.
+    """
+
+    def __init__(self, backend: Backend, pool: Pool, ceilings: Ceilings, seed: int) -> None:
+        self.backend = backend
+        self.pool = pool
+        self.ceilings = ceilings
+        self.seed = seed
+        self.clock = CoreClock()
+        self._chosen: dict[str, str] = {}
+
+    def refill(self, regions: Sequence[Region]) -> None:
+        """Fill the pool with random bytes, and states with random floats.
+
+        Ceilings leave one pattern all over it, in which one page is as good as another: a read of
+        the wrong page would go unnoticed.
+        """
+        memory = self.pool.memory
+        self.backend.fill(memory, 0, self.pool.nbytes, self.seed)
+        for region in regions:
+            if isinstance(region.group.keep, Once) and region.blocks:
+                start, end = region.extent
+                self.backend.fill(memory, start, end - start, self.seed, finite=True)
+
+    def forget_choices(self) -> None:
+        """Choose variants anew: the next placement has pages of other sizes."""
+        self._chosen.clear()
+
+    def variant_of(self, job: Job) -> str:
+        """The fastest variant of a job's kernel, timed on the first job that asks.
+
+        Over bytes that the caches could hold, they are flushed before each pass.
+        """
+        if job.kernel not in self._chosen:
+            self._chosen[job.kernel] = self._fastest(job)
+        return self._chosen[job.kernel]
+
+    def _fastest(self, job: Job) -> str:
+        flush = self.flush_of(job)
+
+        def seconds(variant: str) -> float:
+            flush()
+            return job.run(variant).seconds
+
+        quick = seconds(job.variants[0]) < _QUICK_SECONDS
+        times: dict[str, list[float]] = {variant: [] for variant in job.variants}
+        for _ in range(_QUICK_ROUNDS if quick else _ROUNDS):
+            for variant in job.variants:
+                times[variant].append(seconds(variant))
+        typical = {variant: float(np.median(found)) for variant, found in times.items()}
+        usual, fastest = job.variants[0], min(typical, key=lambda variant: typical[variant])
+        return fastest if typical[fastest] < _CLEARLY * typical[usual] else usual
+
+    def flush_of(self, job: Job) -> Callable[[], object]:
+        """What keeps a job's bytes out of the caches when it runs again: a pass of its ceiling.
+
+        Nothing is needed where they are more than the caches hold.
+        """
+        if job.footprint_bytes > self.backend.facts.last_level_cache_bytes:
+            return lambda: None
+        return self.ceilings.operation(job.ceiling)
+
+    def sample(self, job: Job, variant: str, budget_seconds: float) -> Paired:
+        """The job against its ceiling, which also flushes the caches."""
+        ceiling = self.ceilings.operation(job.ceiling)
+        return sample_pair(lambda: job.run(variant), ceiling, budget_seconds, self.clock)
+
+
+def run_jobs(
+    bench: Workbench, jobs: Sequence[Job], budget_seconds: float, progress: Progress
+) -> tuple[list[Streamed], list[str]]:
+    """Choose a variant for every job and verify it, then time each with an even share of the time.
+
+    The budget is for sampling alone. Returns the timed jobs and the names of those that the budget
+    did not cover.
+    """
+    variants = []
+    for done, job in enumerate(jobs):
+        progress(f"verifying {job.op}", done / len(jobs))
+        variants.append(bench.variant_of(job))
+        job.verify(variants[-1])
+    deadline = time.perf_counter() + budget_seconds
+    timed: list[Streamed] = []
+    for done, (job, variant) in enumerate(zip(jobs, variants, strict=True)):
+        progress(job.name, done / len(jobs))
+        left = deadline - time.perf_counter()
+        if left <= 0:
+            return timed, [job.name for job in jobs[done:]]
+        paired = bench.sample(job, variant, left / (len(jobs) - done))
+        timed.append(Streamed(job, variant, paired))
+    return timed, []
