@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Literal
 
+from msgspec.structs import replace
+
 from kvprof.document import Document
+from kvprof.reports.balance import balance_sheet
+from kvprof.reports.grid import grid_sheet, shape_text
+from kvprof.reports.orders import order_text, orders_sheet
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import AllocationResult, ProfileResult
+from kvprof.result import AllocationResult, DeviceResult, ProfileResult
 from kvprof.units import (
     format_bytes,
     format_count,
@@ -22,13 +27,38 @@ _LEFT: Literal["left"] = "left"
 
 
 def profile_sheets(document: Document) -> Sequence[Sheet]:
-    """For each result: what was profiled, its streams, its fragmentation, its capacity."""
+    """Each result in full; several shapes of one placement as a grid; orders side by side."""
     results = [result for result in document.results if isinstance(result, ProfileResult)]
-    return [sheet for result in results for sheet in _result_sheets(result)]
+    sheets = [sheet for group in _grouped(results, _placement) for sheet in _group_sheets(group)]
+    in_orders = (group for group in _grouped(results, _but_for_order) if len(group) > 1)
+    return sheets + [orders_sheet(f"{g[0].model.name}, {shape_text(g[0])}", g) for g in in_orders]
 
 
-def _result_sheets(result: ProfileResult) -> list[Sheet]:
-    return [_head(result), _streams(result), _fragmentation(result), _capacity(result)]
+def _grouped(
+    results: Sequence[ProfileResult], key: Callable[[ProfileResult], Hashable]
+) -> list[list[ProfileResult]]:
+    groups: dict[Hashable, list[ProfileResult]] = {}
+    for result in results:
+        groups.setdefault(key(result), []).append(result)
+    return list(groups.values())
+
+
+def _placement(result: ProfileResult) -> Hashable:
+    """What profiles of different shapes have in common."""
+    return result.model, result.engine, result.block_size, result.memory_order
+
+
+def _but_for_order(result: ProfileResult) -> Hashable:
+    return result.model, result.engine, result.block_size, result.lengths
+
+
+def _group_sheets(group: Sequence[ProfileResult]) -> list[Sheet]:
+    first = group[0]
+    if len(group) == 1:
+        return [_head(first), _streams(first), _fragmentation(first), *_capacity(first)]
+    warnings = dict.fromkeys(w for result in group for w in _warnings(result))
+    grid = grid_sheet(f"{first.model.name}, engine {first.engine}", group)
+    return [_head(first), replace(grid, notes=(*grid.notes, *warnings)), *_capacity(first)]
 
 
 def _head(result: ProfileResult) -> Sheet:
@@ -45,17 +75,19 @@ def _head(result: ProfileResult) -> Sheet:
         ("read by", f"{model.plugin}{inferred}"),
         (
             "workload",
-            f"{format_plural(result.sequences, 'sequence')} of {format_tokens(result.tokens)} "
-            f"tokens, engine {result.engine}{block}",
+            f"{shape_text(result)} tokens, engine {result.engine}{block}, "
+            f"{order_text(result.memory_order)}",
         ),
-        ("device", f"{device.name}, {device.threads} threads, {device.instruction_set}"),
+        ("device", f"{device.name}, {device.instruction_set}"),
+        ("threads", _threads(device)),
         ("ceilings", f"{ceilings} (contiguous, same memory, same run)"),
         (
             "pool",
             f"{format_bytes(pool.pool_bytes)} in {pool.blocks:,} blocks and "
             f"{format_bytes(pool.ceiling_bytes)} for ceilings, touched in "
-            f"{format_seconds(pool.touch_seconds)}, {_huge_pages(pool)}",
+            f"{format_seconds(pool.touch_seconds)}",
         ),
+        ("pages", ", ".join(_pages(pool))),
         (
             "allocator",
             f"{format_seconds(1 / pool.block_ops_per_s)} per block allocated or freed in C++, "
@@ -71,11 +103,27 @@ def _state(result: ProfileResult) -> list[str]:
     return [f"state of {format_bytes(fixed)}, {result.state_dtype}"] if fixed else []
 
 
-def _huge_pages(pool: AllocationResult) -> str:
+def _threads(device: DeviceResult) -> str:
+    """Each thread's CPU, and the NUMA nodes of them all."""
+    cpus = ", ".join(str(one.cpu) for one in device.cpus)
+    nodes = sorted({one.node for one in device.cpus if one.node is not None})
+    where = f" of NUMA node {', '.join(map(str, nodes))}" if nodes else ""
+    loose = sum(not one.pinned for one in device.cpus)
+    pinned = f"; {loose} not pinned, the system refused" if loose else ", pinned"
+    return f"{format_plural(device.threads, 'thread')} on CPU {cpus}{where}{pinned}"
+
+
+def _pages(pool: AllocationResult) -> Iterator[str]:
+    """What the system really gave: huge pages, nodes, locks."""
+    asked = "asked for" if pool.policy == "huge_pages" else "refused"
     if pool.huge_page_bytes is None:
-        return f"{pool.policy} asked for (the system does not say what it gave)"
-    part = pool.huge_page_bytes / (pool.pool_bytes + pool.ceiling_bytes)
-    return f"{format_ratio(min(part, 1.0))} in huge pages"
+        yield f"huge pages {asked} (the system does not say what it gave)"
+    else:
+        part = pool.huge_page_bytes / (pool.pool_bytes + pool.ceiling_bytes)
+        yield f"huge pages {asked}, {format_ratio(min(part, 1.0))} in huge pages"
+    for node, size in (pool.node_bytes or {}).items():
+        yield f"{format_bytes(size)} on NUMA node {node}"
+    yield "locked" if pool.locked else f"not locked ({pool.lock_refused})"
 
 
 def _streams(result: ProfileResult) -> Sheet:
@@ -87,6 +135,7 @@ def _streams(result: ProfileResult) -> Sheet:
         Column("run"),
         Column("bandwidth"),
         Column("of ceiling"),
+        Column("by", _LEFT),
         Column("", _LEFT),
     )
     rows = tuple(
@@ -98,14 +147,19 @@ def _streams(result: ProfileResult) -> Sheet:
             format_bytes(stream.run_bytes),
             format_rate(stream.bytes_per_s),
             f"{format_ratio(stream.ratio_to_ceiling)} {stream.ceiling}",
+            stream.variant,
             "noisy" if stream.noisy else "",
         )
         for stream in result.streams
     )
-    notes = tuple(f"warning: {warning}" for warning in result.warnings)
+    notes = _warnings(result)
     if not rows:
         return Sheet("Streams: none was measured within --time-budget", notes=notes)
     return Sheet("Streams (measured; each verified against NumPy first)", columns, rows, notes)
+
+
+def _warnings(result: ProfileResult) -> tuple[str, ...]:
+    return tuple(f"warning: {warning}" for warning in result.warnings)
 
 
 def _fragmentation(result: ProfileResult) -> Sheet:
@@ -140,7 +194,7 @@ def _part(size: int, whole: int) -> tuple[str, str]:
     return format_bytes(size), format_ratio(size / whole) if whole else "-"
 
 
-def _capacity(result: ProfileResult) -> Sheet:
+def _capacity(result: ProfileResult) -> list[Sheet]:
     step = result.step
     columns = (Column("context"), Column("sequences that fit"))
     rows = tuple((format_tokens(point.tokens), f"{point.sequences:,}") for point in result.capacity)
@@ -150,10 +204,13 @@ def _capacity(result: ProfileResult) -> Sheet:
         else f"with {format_bytes(step.weights_bytes)} of weights read at the ceiling"
     )
     notes = (
-        f"one decode step of {format_plural(result.sequences, 'sequence')} reads "
+        f"one decode step of {shape_text(result)} tokens reads "
         f"{format_bytes(step.bytes_read)} "
         f"and writes {format_bytes(step.bytes_written)}: {format_seconds(step.seconds)} of memory "
         f"time, {format_count(step.tokens_per_s)} tokens/s ({weights})",
     )
-    title = f"Capacity of {format_bytes(result.capacity_memory_bytes)} (derived)"
-    return Sheet(title, columns, rows, notes)
+    memory = format_bytes(result.capacity_memory_bytes)
+    sheets = [Sheet(f"Capacity of {memory} (derived)", columns, rows, notes)]
+    if result.balance:
+        sheets.append(balance_sheet(f"{memory} as {result.engine} divides it", result.balance))
+    return sheets
