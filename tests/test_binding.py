@@ -25,6 +25,10 @@ PER_TOKEN = {
     "int8": (65_536, 35_136),
     "nvfp4": (36_864, 19_764),  # 4 bits and a byte per 16: 0.5625 B
     "fp8_ds_mla": (None, 40_016),  # 61 * 656
+    "fp8_ds_mla_v4": (
+        None,
+        39_528,
+    ),  # 61 * (512 + 128 + 8 scales): 648, 584 with V4's latent of 448
 }
 
 
@@ -64,6 +68,14 @@ def test_the_packed_mla_record() -> None:
     assert entry_bytes(bind(layout, dtypes).layers[0].owns[0]) == 656
 
 
+def test_the_packed_record_of_deepseek_v4() -> None:
+    # 448 e4m3 and 64 bfloat16 = 576 B a row; 7 ue8m0 scales (one per 64) and a byte of padding.
+    layout = CacheLayout((layer(0, latent_cache(448, 64), indexer_cache(128)),))
+    dtypes = Dtypes(cache="fp8_ds_mla_v4", state="bfloat16", model="bfloat16")
+    latent, indexer = bind(layout, dtypes).layers[0].owns
+    assert (entry_bytes(latent), entry_bytes(indexer)) == (584, 132)
+
+
 def test_nvfp4_adds_a_scale_per_16_elements() -> None:
     layout = CacheLayout((layer(0, attention_cache(8, 128)),))
     dtypes = Dtypes(cache="nvfp4", state="bfloat16", model="bfloat16")
@@ -77,7 +89,7 @@ def test_nvfp4_adds_a_scale_per_16_elements() -> None:
     assert entry_bytes(bind(layout, dtypes).layers[0].owns[0]) == 2 * (512 + 64)
 
 
-@given(st.sampled_from(sorted(set(PER_TOKEN) - {"fp8_ds_mla"})), st.integers(1, 64))
+@given(st.sampled_from(sorted(set(PER_TOKEN) - {"fp8_ds_mla", "fp8_ds_mla_v4"})), st.integers(1, 64))
 def test_a_binding_leaves_no_role_and_changes_no_shape(dtype: str, sixteens: int) -> None:
     cache = attention_cache(3, 16 * sixteens)
     layout = CacheLayout((layer(0, cache), layer(1, mamba1_cache(32, 16, 4))))

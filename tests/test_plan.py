@@ -24,7 +24,7 @@ from kvprof.layout import (
     Once,
     Tail,
 )
-from kvprof.measure.pool import compiled_group
+from kvprof.measure.regions import compiled_group
 from kvprof.model import catalogue_model, lay_out
 from kvprof.paging import MAX_BLOCK_SIZE, paged_plan
 from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits

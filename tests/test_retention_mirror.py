@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from kvprof._core import CacheAllocator
 from kvprof.layout import All, Cache, Chunk, Clock, Field, Keep, Last, Once, Tail
-from kvprof.measure.pool import compiled_group
-from kvprof.plan import Part, PlanGroup, Segment
+from kvprof.measure.regions import compiled_group
+from kvprof.page_order import Segment
+from kvprof.plan import Part, PlanGroup
 
 KEEPS = st.one_of(
     st.just(All()),

@@ -22,8 +22,11 @@ PATIENT = ("--time-budget", "10")
 """Sampling stops as soon as the figures are steady; the budget is for a machine that is not."""
 
 MLA_BYTES = 70_272
+MOVES = ("block_copy", "zero", "swap_out", "swap_in")
 STREAMS = {
     "mla": {
+        *((op, "latent", "shuffled") for op in MOVES),
+        ("decode_read", "latent", "aged"),
         ("decode_read", "latent", "fresh"),
         ("decode_read", "latent", "shuffled"),
         ("decode_read", "latent", "contiguous"),
@@ -31,10 +34,15 @@ STREAMS = {
         ("append", "latent", "shuffled"),
     },
     "ssm": {
+        *((op, "mamba1", "shuffled") for op in MOVES),
+        ("state_update", "mamba1", "aged"),
         ("state_update", "mamba1", "fresh"),
         ("state_update", "mamba1", "shuffled"),
     },
     "hybrid": {
+        *((op, cache, "shuffled") for op in MOVES for cache in ("attention", "mamba1")),
+        ("decode_read", "attention", "aged"),
+        ("state_update", "mamba1", "aged"),
         ("decode_read", "attention", "fresh"),
         ("decode_read", "attention", "shuffled"),
         ("decode_read", "attention", "contiguous"),
@@ -84,7 +92,9 @@ def test_each_stream_is_measured_against_a_ceiling(profiled):
     ceilings = result["device"]["ceilings"]
     assert {"read", "write", "copy", "rmw"} <= set(ceilings)
     assert min(ceilings.values()) > 0
-    directions = {"decode_read": "read", "append": "write", "state_update": "rmw"}
+    copies = dict.fromkeys(("block_copy", "swap_out", "swap_in"), "copy")
+    directions = {"decode_read": "read", "append": "write", "state_update": "rmw", "zero": "write"}
+    directions |= copies
     for stream in result["streams"]:
         assert stream["ceiling"] == directions[stream["op"]]
         seconds = stream["seconds"]
@@ -92,6 +102,29 @@ def test_each_stream_is_measured_against_a_ceiling(profiled):
         assert min(seconds["samples"]) <= seconds["q1"] <= seconds["median"] <= seconds["q3"]
         assert stream["bytes_per_s"] == pytest.approx(stream["bytes"] / seconds["median"])
         assert stream["ratio_to_ceiling"] > 0
+        assert stream["variant"]
+        assert set(stream["disturbed"]) == {"interrupted", "throttled"}
+        assert 0 <= stream["dropped"] <= sum(stream["disturbed"].values())
+
+
+def test_what_the_system_really_gave_is_recorded(profiled):
+    _, result = profiled
+    allocation, device = result["allocation"], result["device"]
+    whole = allocation["pool_bytes"] + allocation["ceiling_bytes"]
+    assert whole == 300 * 2**20
+    assert allocation["policy"] == "huge_pages"
+    if allocation["node_bytes"] is not None:
+        assert sum(allocation["node_bytes"].values()) >= whole
+    assert allocation["locked"] is (allocation["lock_refused"] is None)
+    assert len(device["cpus"]) == device["threads"]
+    assert all(cpu["pinned"] for cpu in device["cpus"])
+
+
+def test_small_pages_are_an_option_and_what_was_given_is_said(session_cli, validated):
+    run = session_cli("profile", "--arch", "mqa", *TINY, "--no-huge-pages", *QUICK, "--format=json")
+    (result,) = validated(run.stdout)["results"]
+    assert result["allocation"]["policy"] == "plain"
+    assert not result["allocation"]["huge_page_bytes"]
 
 
 def test_reserved_is_logical_plus_wastes_and_capacity_the_sum_of_its_shares(profiled):
@@ -127,6 +160,7 @@ def test_the_fields_of_a_profile_are_those_of_the_contract(profiled):
         *("bytes_per_s", "ceiling", "ratio_to_ceiling", "noisy"),
     } <= set(result["streams"][0])
     assert result["device"]["backend"] == "cpu"
+    assert result["memory_order"] == {"page_order": "nhd", "kv": "packed", "outer": "layer"}
     assert [point["tokens"] for point in result["capacity"]] == [1024, 4096, 32_768, 131_072]
     assert result["engine"] == "paged"
 
@@ -176,12 +210,70 @@ def test_a_result_for_each_combination(session_cli, validated):
     ]
 
 
+def test_a_grid_times_what_a_step_does_in_four_orders(session_cli, validated):
+    run = session_cli(
+        *("profile", "--arch", "mqa", "--stream-memory", "128MiB", "--sequences", "1,4"),
+        *("--tokens", "16,128", "--time-budget", "1", "--format", "json"),
+    )
+    results = validated(run.stdout)["results"]
+    shapes = [(r["sequences"], r["tokens"]) for r in results]
+    assert shapes == [(1, 16), (4, 16), (1, 128), (4, 128)]
+    for result in results:
+        orders = {s["order"] for s in result["streams"] if s["op"] == "decode_read"}
+        assert orders == {"contiguous", "fresh", "aged", "shuffled"}
+        assert {s["op"] for s in result["streams"]} == {"decode_read", "append"}
+        assert {s["tokens"] for s in result["streams"] if s["op"] == "append"} == {1}
+        assert result["step"]["seconds"] > 0
+
+
+def test_a_batch_of_mixed_lengths_by_hand(session_cli, validated):
+    # starcoder: 40 layers x 2 x 128 x 2 B = 20,480 B a token; 3 x 20 + 2 x 100 tokens.
+    run = session_cli(
+        *("profile", "--arch", "mqa", "--stream-memory", "128MiB", "--lengths", "3x20,2x100"),
+        *("--time-budget", "1", "--format", "json"),
+    )
+    (result,) = validated(run.stdout)["results"]
+    assert (result["tokens"], result["sequences"]) == (100, 5)
+    assert result["lengths"] == [{"sequences": 3, "tokens": 20}, {"sequences": 2, "tokens": 100}]
+    assert result["bytes"]["logical"] == result["step"]["bytes_read"] == 260 * 20_480
+    # In blocks of 16: 3 x 32 + 2 x 112 tokens.
+    assert result["bytes"]["reserved"] == 320 * 20_480
+    reads = {s["order"]: s for s in result["streams"] if s["op"] == "decode_read"}
+    assert reads["fresh"]["bytes"] == reads["aged"]["bytes"] == 260 * 20_480
+    assert reads["fresh"]["tokens"] == 52
+
+
+def test_memory_orders_are_told_apart_and_shown_side_by_side(session_cli, validated):
+    # A row of Qwen3's 8 KV heads is 4 KiB: 512 B a head, 256 B of K.
+    arguments = (
+        *("profile", "--model", "llama-3-8b", "--stream-memory", "256MiB", "--tokens", "64"),
+        *("--sequences", "2", "--page-order", "nhd,hnd", "--kv", "apart", "--outer", "layer,block"),
+        *("--operations", "append,swap_out", "--time-budget", "1"),
+    )
+    results = validated(session_cli(*arguments, "--format", "json").stdout)["results"]
+    runs = {
+        (r["memory_order"]["page_order"], r["memory_order"]["outer"]): {
+            s["op"]: s["run_bytes"] for s in r["streams"]
+        }
+        for r in results
+    }
+    page, layers = 16 * 4096, 32
+    assert runs == {
+        ("nhd", "layer"): {"append": 2048, "swap_out": page},
+        ("nhd", "block"): {"append": 2048, "swap_out": page * layers},
+        ("hnd", "layer"): {"append": 256, "swap_out": page},
+        ("hnd", "block"): {"append": 256, "swap_out": page * layers},
+    }
+    table = session_cli(*arguments).stdout
+    assert "Memory orders side by side" in table
+    assert "hnd apart block" in table
+
+
 def test_a_budget_that_is_too_short_says_what_was_dropped(session_cli, validated):
-    run = session_cli("profile", "--arch", "mla", *SMALL, "--time-budget", "0.001", "--format=json")
+    run = session_cli("profile", "--arch", "mla", *SMALL, "--time-budget", "1e-9", "--format=json")
     assert run.exit_code == 0
     (result,) = validated(run.stdout)["results"]
-    assert result["streams"] == []
-    (warning,) = [w for w in result["warnings"] if "--time-budget" in w]
+    (warning,) = [w for w in result["warnings"] if "--time-budget" in w and "not measured" in w]
     assert all(word in warning for word in ("decode_read", "append", "latent", "fresh"))
 
 
@@ -199,7 +291,7 @@ def test_reports_for_people(session_cli):
         assert word in texts["markdown"].stdout
     assert "cache only" in texts["table"].stdout
     rows = list(csv.DictReader(io.StringIO(texts["csv"].stdout)))
-    assert {row["stream.op"] for row in rows} == {"decode_read", "append"}
+    assert {row["stream.op"] for row in rows} == {"decode_read", "append", *MOVES}
     assert {row["model.name"] for row in rows} == {"starcoder"}
 
 
@@ -239,6 +331,33 @@ def test_what_cannot_be_profiled(fails):
 
 def test_cpus_that_may_not_be_used(fails):
     assert "4095" in fails(2, "profile", "--arch", "mla", "--cpus", "4095")
+    message = fails(2, "profile", "--arch", "mla", "--threads", "4096")
+    assert "--threads is 4096" in message
+    assert "Give at most" in message
+    assert "one of them" in fails(2, "profile", "--arch", "mla", "--threads", "1", "--cpus", "0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--page-order", "dhn"], ["--page-order", "nhd, hnd"]),
+        (["--kv", "mixed"], ["--kv", "packed, apart"]),
+        (["--outer", "token"], ["--outer", "layer, block"]),
+        (["--operations", "attention"], ["--operations", "decode_read", "step"]),
+        (["--lengths", "4k"], ["--lengths", "32x512"]),
+        (["--lengths", "2x4k", "--tokens", "1k"], ["--lengths", "--tokens and --sequences"]),
+    ],
+)
+def test_bad_values_are_told_what_is_allowed(fails, arguments, words):
+    message = fails(2, "profile", "--arch", "mla", *arguments)
+    assert all(word in message for word in words), message
+
+
+def test_mixed_lengths_that_do_not_fit(fails):
+    small = ("profile", "--arch", "mla", "--stream-memory", "64MiB")
+    message = fails(3, *small, "--lengths", "400x16,1x256")
+    assert "401 sequences of --lengths" in message
+    assert "--stream-memory" in message
 
 
 def test_an_existing_output_file_is_refused_before_the_work(fails, tmp_path):

@@ -262,7 +262,7 @@ def test_unknown_ceilings_and_variants_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"ceiling must be one of .*: got 'triad'"):
         backend.ceiling_variants("triad")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="variant is .fast., this operation has: non_temporal"):
+    with pytest.raises(ValueError, match=r"variant is .fast., this operation has: non_temporal"):
         backend.ceiling(memory, "copy", "fast", 0, 64)
     with pytest.raises(ValueError, match="12 bytes are not whole"):
         backend.ceiling(memory, "rmw", backend.ceiling_variants("rmw")[0], 0, 12)

@@ -9,13 +9,18 @@ import pytest
 from kvprof._core import CpuBackend
 from kvprof.accounting import CacheGroup, cache_groups
 from kvprof.config_file import parse_config
-from kvprof.measure.pool import Pool, plan_memory
+from kvprof.measure.ceilings import Ceilings
+from kvprof.measure.jobs import Workbench
+from kvprof.measure.pool import Pool
+from kvprof.measure.regions import plan_memory
 from kvprof.model import Model, lay_out
+from kvprof.page_order import PageOrder
 from kvprof.plan import AllocationPlan
 from kvprof.registry import registry
 from kvprof.size import Request, place
 
 MIB = 2**20
+DEFAULT_ORDER = PageOrder()
 
 SMALL_CONFIGS = {
     "gqa": {
@@ -70,9 +75,15 @@ def backend() -> CpuBackend:
 
 @pytest.fixture(scope="session")
 def pool(backend: CpuBackend) -> Pool:
-    memory = backend.allocate(24 * MIB)
+    memory, host = backend.allocate(24 * MIB), backend.allocate(MIB)
     backend.fill(memory, 0, 24 * MIB, 7)
-    return Pool(memory, 20 * MIB, 4 * MIB, 0.0, 0.0, None)
+    backend.fill(host, 0, MIB, 8)
+    return Pool(memory, host, 20 * MIB, 4 * MIB, 0.0, 0.0, None, None, None)
+
+
+@pytest.fixture(scope="session")
+def bench(backend: CpuBackend, pool: Pool) -> Workbench:
+    return Workbench(backend, pool, Ceilings(backend, pool), seed=3)
 
 
 @pytest.fixture(params=sorted(SMALL_CONFIGS))
@@ -97,12 +108,15 @@ Placed = tuple[AllocationPlan, tuple[CacheGroup, ...]]
 def placed(pool: Pool) -> Callable[[Model, int, int], Placed]:
     """Place a model in the small pool for sequences of so many tokens, in blocks of a size."""
 
-    def place_model(model: Model, tokens: int, block_size: int) -> Placed:
+    def place_model(
+        model: Model, tokens: int, block_size: int, order: PageOrder = DEFAULT_ORDER
+    ) -> Placed:
         request = Request(
             tokens=tokens,
             block_size=block_size,
             memory_bytes=plan_memory(pool.nbytes, 4),
             cache_dtype="bfloat16",
+            order=order,
         )
         placement = place(model, registry().engine("paged").what, request)
         assert placement.plan is not None

@@ -9,7 +9,8 @@ import pytest
 from kvprof._core import CacheAllocator
 from kvprof.errors import DeviceError, UsageError
 from kvprof.measure.fit import fit
-from kvprof.measure.pool import Pool, compiled_group
+from kvprof.measure.pool import Pool
+from kvprof.measure.regions import compiled_group
 from kvprof.registry import registry
 from kvprof.size import Request
 

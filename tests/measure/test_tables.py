@@ -10,7 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvprof.layout import All, Last, Once
-from kvprof.measure.tables import admit_all, contiguous, run_slots, shuffled, table_runs
+from kvprof.measure.tables import (
+    admit_all,
+    last_slots,
+    readmit,
+    run_slots,
+    shuffled,
+    table_runs,
+)
 from kvprof.model import Model
 
 
@@ -34,6 +41,7 @@ def test_runs_hold_exactly_the_rows_that_each_sequence_must_keep(
                 block, row = divmod(position, group.rows_per_block)
                 expected.append(int(ids[block - first_block]) * group.rows_per_block + row)
         assert run_slots(runs, group.rows_per_block).tolist() == expected
+        assert np.concatenate(last_slots(allocator, group, index)).tolist() == expected
 
 
 def _kept_positions(keep: object, tokens: int) -> list[int]:
@@ -62,9 +70,19 @@ def test_shuffled_runs_are_the_same_rows_in_other_blocks() -> None:
     assert moved[:, 0].tolist() != [0, 1, 2]
 
 
-def test_contiguous_is_one_run_of_all_rows() -> None:
-    runs = np.array([[7, 0, 16], [3, 4, 12]], np.uint32)
-    assert contiguous(runs).tolist() == [[0, 0, 28]]
+def test_readmitted_sequences_hold_what_fresh_ones_do_in_other_blocks(
+    small_model: Model, placed: Callable
+) -> None:
+    plan, _ = placed(small_model, 64, 8)
+    allocator = admit_all(plan, [64, 10, 33, 64], 0)
+    allocator.release(int(allocator.sequences[1]))
+    readmit(allocator, [64, 20], 0)
+    fresh = admit_all(plan, [64, 20], 0)
+    for index, group in enumerate(plan.groups):
+        aged, new = (table_runs(one, group, index) for one in (allocator, fresh))
+        assert aged[:, 1:].tolist() == new[:, 1:].tolist()
+        assert len(set(aged[:, 0].tolist())) == len(aged)
+    assert [allocator.tokens(int(s)) for s in allocator.sequences] == [64, 20]
 
 
 @pytest.mark.parametrize(

@@ -2,122 +2,176 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kvprof._core import CpuBackend
+from kvprof._core import CopyPlan, CpuBackend
 from kvprof.layout import Once
-from kvprof.measure.ceilings import Ceilings
-from kvprof.measure.pool import Pool, Region, map_regions
-from kvprof.measure.streams import Workbench, read_jobs, run_jobs
+from kvprof.measure.jobs import Workbench, run_jobs
+from kvprof.measure.pool import Pool
+from kvprof.measure.regions import Region, map_regions
+from kvprof.measure.streams import table_jobs
 from kvprof.measure.tables import (
     admit_all,
-    contiguous,
+    host_plan,
     page_plan,
     run_slots,
     shuffled,
     table_runs,
+    whole_blocks_plan,
 )
-from kvprof.measure.verify import VerificationError, verify_append, verify_read, verify_update
+from kvprof.measure.verify import (
+    VerificationError,
+    verify_append,
+    verify_block_copy,
+    verify_contiguous,
+    verify_read,
+    verify_swapped,
+    verify_update,
+    verify_zero,
+)
 from kvprof.model import Model
+from kvprof.page_order import HEADS, KEYS_AND_VALUES, OUTER, PageOrder
+
+ORDERS = [PageOrder(*order) for order in product(HEADS, KEYS_AND_VALUES, OUTER)]
 
 
-class Misled:
-    """A backend that reads as many rows as it was told to, of other blocks."""
+class Wrapped:
+    """A backend that does one operation wrongly."""
 
-    def __init__(self, backend: CpuBackend, region: Region, runs: np.ndarray) -> None:
+    def __init__(self, backend: CpuBackend, operation: str, wrong: Callable) -> None:
         self._backend = backend
-        others = runs + np.array([[len(runs), 0, 0]], np.uint32)
-        self._wrong = page_plan(region, others)
+        setattr(self, operation, lambda *a, **k: wrong(backend, *a, **k))
 
-    @property
-    def facts(self) -> Any:
-        return self._backend.facts
-
-    def fill(self, *arguments: Any) -> float:
-        return self._backend.fill(*arguments)
-
-    def decode_read(self, memory: Any, plan: Any) -> Any:
-        return self._backend.decode_read(memory, self._wrong)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
 
 
-class Faulty:
-    """A backend whose streams go wrong in one way each."""
+class Missed:
+    """A result whose checksum is off by a bit."""
 
-    def __init__(self, backend: CpuBackend) -> None:
-        self._backend = backend
-
-    def decode_read(self, memory: Any, plan: Any) -> Any:
-        class Missed:
-            checksum = self._backend.decode_read(memory, plan).checksum ^ 1
-
-        return Missed()
-
-    def append(self, memory: Any, plan: Any, source: np.ndarray) -> Any:
-        wrong = source.copy()
-        wrong[-1, -1] ^= 1  # one bit of the last row
-        return self._backend.append(memory, plan, wrong)
-
-    def state_update(self, memory: Any, plan: Any, *, addend: int) -> Any:
-        return self._backend.state_update(memory, plan, addend=addend - 1)
+    def __init__(self, result: Any) -> None:
+        self.checksum = result.checksum ^ 1
 
 
+def a_bit_is_missed(backend: CpuBackend, memory: Any, plan: Any, variant: str) -> Any:
+    return Missed(backend.decode_read(memory, plan, variant))
+
+
+def a_bit_of_the_last_row_is_wrong(
+    backend: CpuBackend, memory: Any, plan: Any, source: np.ndarray, variant: str
+) -> Any:
+    wrong = source.copy()
+    wrong[-1, -1] ^= 1
+    return backend.append(memory, plan, wrong, variant)
+
+
+def another_addend(backend: CpuBackend, memory: Any, plan: Any, **terms: Any) -> Any:
+    changed = terms | {"addend": terms["addend"] - 1, "input": terms["input"] * 1.01}
+    return backend.state_update(memory, plan, **changed)
+
+
+def nothing(backend: CpuBackend, *arguments: Any) -> None:
+    return None
+
+
+def state_regions_are_finite(backend: CpuBackend, pool: Pool, regions: tuple[Region, ...]) -> None:
+    Workbench(backend, pool, None, seed=3).refill(regions)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda o: f"{o.heads}-{o.kv}-{o.outer}")
 @pytest.mark.parametrize("block_size", [1, 16, 24])
 def test_every_stream_of_every_family_is_right(
-    backend: CpuBackend, pool: Pool, small_model: Model, placed: Callable, block_size: int
+    backend: CpuBackend,
+    pool: Pool,
+    small_model: Model,
+    placed: Callable,
+    block_size: int,
+    order: PageOrder,
 ) -> None:
-    plan, _ = placed(small_model, 90, block_size)
+    plan, _ = placed(small_model, 90, block_size, order)
     allocator = admit_all(plan, [90, 17, 41], 0)
-    for region in map_regions(plan):
+    regions = map_regions(plan)
+    state_regions_are_finite(backend, pool, regions)
+    for region in regions:
         runs = table_runs(allocator, region.group, region.group_index)
-        mixed = shuffled(runs, region.group.num_blocks or 0, 1)
+        mixed = shuffled(runs, region.blocks, 1)
+        blocks = np.unique(mixed[:, 0])
+        others = np.setdiff1d(np.arange(region.blocks, dtype=np.uint32), blocks)[: len(blocks)]
+        verify_block_copy(backend, pool.memory, region, blocks[: len(others)], others)
         if isinstance(region.group.keep, Once):
             verify_update(backend, pool.memory, region, mixed)
-            continue
-        verify_read(backend, pool.memory, region, runs)
-        verify_read(backend, pool.memory, region, mixed)
-        verify_read(backend, pool.memory, region, contiguous(runs))
-        rows = region.part.segments[0].row_bytes
-        source = np.random.default_rng(5).integers(0, 256, (7, rows), np.uint8)
-        slots = run_slots(mixed, region.group.rows_per_block)
-        slots[3] = -1  # padding is skipped
-        verify_append(backend, pool.memory, region, slots, source)
+        else:
+            verify_read(backend, pool.memory, region, runs)
+            verify_read(backend, pool.memory, region, mixed)
+            verify_contiguous(backend, pool.memory, region, int(runs[:, 2].sum()))
+            source = np.random.default_rng(5).integers(0, 256, (7, region.row_bytes), np.uint8)
+            slots = run_slots(mixed, region.group.rows_per_block)
+            slots[3] = -1  # padding is skipped
+            verify_append(backend, pool.memory, region, slots, source)
+        here, there = whole_blocks_plan(region, blocks), host_plan(region, blocks)
+        backend.swap(pool.memory, pool.host, CopyPlan(here, there))
+        verify_swapped("swap_out", pool.memory, region, blocks, pool.host)
+        verify_zero(backend, pool.memory, region, blocks)
+        backend.swap(pool.host, pool.memory, CopyPlan(there, here))
+        verify_swapped("swap_in", pool.memory, region, blocks, pool.host)
 
 
+@pytest.mark.parametrize("order", [PageOrder(), PageOrder("hnd", "apart", "block")])
 def test_a_faulty_backend_is_caught(
-    backend: CpuBackend, pool: Pool, small_model: Model, placed: Callable
+    backend: CpuBackend, pool: Pool, small_model: Model, placed: Callable, order: PageOrder
 ) -> None:
-    faulty: Any = Faulty(backend)
-    plan, _ = placed(small_model, 90, 16)
+    plan, _ = placed(small_model, 90, 16, order)
     allocator = admit_all(plan, [90, 17], 0)
-    for region in map_regions(plan):
+    regions = map_regions(plan)
+    state_regions_are_finite(backend, pool, regions)
+    memory = pool.memory
+    for region in regions:
         runs = table_runs(allocator, region.group, region.group_index)
+        blocks = np.unique(runs[:, 0])
+        others = blocks + np.uint32(len(blocks))
+        faulty: Any = Wrapped(backend, "block_copy", nothing)
+        with pytest.raises(VerificationError, match="block_copy"):
+            verify_block_copy(faulty, memory, region, blocks, others)
+        faulty = Wrapped(backend, "zero", nothing)
+        with pytest.raises(VerificationError, match="zero"):
+            verify_zero(faulty, memory, region, blocks)
+        backend.fill(pool.host, 0, pool.host.nbytes, 1)
+        with pytest.raises(VerificationError, match="swap_out"):
+            verify_swapped("swap_out", memory, region, blocks, pool.host)
         if isinstance(region.group.keep, Once):
+            faulty = Wrapped(backend, "state_update", another_addend)
             with pytest.raises(VerificationError, match="state_update"):
-                verify_update(faulty, pool.memory, region, runs)
+                verify_update(faulty, memory, region, runs)
             continue
+        faulty = Wrapped(backend, "decode_read", a_bit_is_missed)
         with pytest.raises(VerificationError, match="decode_read"):
-            verify_read(faulty, pool.memory, region, runs)
-        source = np.ones((4, region.part.segments[0].row_bytes), np.uint8)
+            verify_read(faulty, memory, region, runs)
+        with pytest.raises(VerificationError, match="decode_read"):
+            verify_contiguous(faulty, memory, region, 3)
+        source = np.ones((4, region.row_bytes), np.uint8)
         slots = run_slots(runs, region.group.rows_per_block)
+        faulty = Wrapped(backend, "append", a_bit_of_the_last_row_is_wrong)
         with pytest.raises(VerificationError, match="append"):
-            verify_append(faulty, pool.memory, region, slots, source)
+            verify_append(faulty, memory, region, slots, source)
 
 
 def test_a_read_of_the_wrong_page_is_caught_after_ceilings_wrote_everywhere(
-    backend: CpuBackend, pool: Pool, small: Callable, placed: Callable
+    backend: CpuBackend, pool: Pool, bench: Workbench, small: Callable, placed: Callable
 ) -> None:
     plan, _ = placed(small("gqa"), 90, 16)
     allocator = admit_all(plan, [90, 17], 0)
     regions = map_regions(plan)
-    ceilings = Ceilings(backend, pool)
-    ceilings.operation("write", pool.nbytes)()
-    misled: Any = Misled(backend, regions[0], table_runs(allocator, regions[0].group, 0))
-    bench = Workbench(misled, pool, ceilings, seed=3)
-    jobs = read_jobs(bench, regions, allocator, "aged", 0)
+    backend.ceiling(pool.memory, "write", "", 0, pool.nbytes)
+    others = table_runs(allocator, regions[0].group, 0) + np.array([[8, 0, 0]], np.uint32)
+    wrong = page_plan(regions[0], others)
+    misled: Any = Wrapped(backend, "decode_read", lambda b, m, p, v: b.decode_read(m, wrong, v))
+    bench = Workbench(misled, pool, bench.ceilings, seed=3)
+    bench.refill(regions)
+    jobs = table_jobs(bench, regions, allocator, "aged", 0)
     with pytest.raises(VerificationError, match="decode_read"):
-        run_jobs(bench, jobs, time.perf_counter() + 1, lambda what, part: None)
+        run_jobs(bench, jobs, 1.0, lambda what, part: None)

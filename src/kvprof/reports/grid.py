@@ -21,7 +21,7 @@ _LATENCY_BOUND = 0.5
 _NOTES = (
     "latency: a read of fresh blocks reaches less than half of the share of the ceiling that the "
     "best row of its",
-    "cache reaches: to start and to end the pass weigh as much as the bytes. ~ marks what is noisy.",
+    "cache reaches: to start and to end a pass weighs as much as its bytes. ~ marks what is noisy.",
 )
 
 
