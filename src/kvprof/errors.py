@@ -47,6 +47,10 @@ class DeviceError(KvprofError):
     exit_code = 3
 
 
+class DoesNotFitError(DeviceError):
+    """The pool cannot hold the sequences that were asked for."""
+
+
 class PluginWarning(UserWarning):
     """A plugin is broken and was skipped, or two offer the same."""
 

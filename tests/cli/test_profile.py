@@ -353,6 +353,18 @@ def test_bad_values_are_told_what_is_allowed(fails, arguments, words):
     assert all(word in message for word in words), message
 
 
+def test_a_shape_that_does_not_fit_is_left_out_of_a_grid(session_cli, validated):
+    run = session_cli(
+        *("profile", "--arch", "mla", "--stream-memory", "64MiB", "--tokens", "32,1m"),
+        *("--time-budget", "0.1", "--format", "json"),
+    )
+    assert run.exit_code == 0
+    (result,) = validated(run.stdout)["results"]
+    assert result["tokens"] == 32
+    assert "left out" in run.stderr
+    assert "1,024k tokens" in run.stderr
+
+
 def test_mixed_lengths_that_do_not_fit(fails):
     small = ("profile", "--arch", "mla", "--stream-memory", "64MiB")
     message = fails(3, *small, "--lengths", "400x16,1x256")

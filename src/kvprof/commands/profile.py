@@ -48,6 +48,8 @@ _GRID_BUDGET_SECONDS = 3.0
 def command(session: Any, /, **options: Any) -> None:
     """Allocate, stream and age a model's inference memory, and report what was measured.
 
+    Of several shapes those that the pool cannot hold are left out with a warning.
+
     \b
     kvprof profile --arch mla
     kvprof profile --model llama-3-8b --sequences 1,8,64 --tokens 512,4k --stream-memory 8GiB
@@ -56,6 +58,7 @@ def command(session: Any, /, **options: Any) -> None:
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
+    from kvprof.errors import DoesNotFitError  # noqa: PLC0415
     from kvprof.measure.ceilings import Ceilings  # noqa: PLC0415
     from kvprof.measure.jobs import Workbench  # noqa: PLC0415
     from kvprof.measure.pool import open_pool  # noqa: PLC0415
@@ -63,6 +66,7 @@ def command(session: Any, /, **options: Any) -> None:
     from kvprof.output import Destination  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
 
+    skipped: list[DoesNotFitError] = []
     destination = Destination(options["output"], force=options["force"])
     engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("paged",)]
     models = chosen_models(options["arch"], options["model"], options["config"])
@@ -83,10 +87,16 @@ def command(session: Any, /, **options: Any) -> None:
             progress=progress,
         )
         bench = Workbench(backend, pool, Ceilings(backend, pool), options["seed"])
-        results = [
-            profile_model(model, engine, bench, settings, progress)
-            for model, engine, settings in points
-        ]
+        results = []
+        for model, engine, settings in points:
+            try:
+                results.append(profile_model(model, engine, bench, settings, progress))
+            except DoesNotFitError as error:
+                skipped.append(error)
+    if not results:
+        raise skipped[0]
+    for error in skipped:
+        click.echo(f"kvprof: warning: left out: {error.args[0]}", err=True)
     emit("profile", results, destination, options["format_"], session)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from kvprof.accounting import cache_groups
-from kvprof.errors import DeviceError, UsageError
+from kvprof.errors import DoesNotFitError, UsageError
 from kvprof.hookspecs import Engine
 from kvprof.layout import Clock
 from kvprof.measure.pool import Pool
@@ -40,7 +40,7 @@ def fit(
     ------
     UsageError
         When the engine places nothing that can be allocated.
-    DeviceError
+    DoesNotFitError
         When the pool is too small; the message says the most that it could hold.
     """
     candidates = _DEFAULT_TOKENS if tokens is None else (tokens,)
@@ -82,7 +82,7 @@ def _place(
     return placement, plan
 
 
-def _too_small(plan: AllocationPlan, pool: Pool, sequences: int) -> DeviceError:
+def _too_small(plan: AllocationPlan, pool: Pool, sequences: int) -> DoesNotFitError:
     tokens = plan.limits.max_model_len
     need = plan.peak_bytes
     most = int(plan.concurrency or 0)
@@ -90,7 +90,7 @@ def _too_small(plan: AllocationPlan, pool: Pool, sequences: int) -> DeviceError:
         fits = f"at most {format_plural(most, 'sequence')} of {format_tokens(tokens)} tokens fit"
     else:
         fits = f"no sequence of {format_tokens(tokens)} tokens fits{_longest_that_fits(plan, pool)}"
-    return DeviceError(
+    return DoesNotFitError(
         f"the pool of {format_bytes(pool.nbytes)} is too small for "
         f"{format_plural(sequences, 'sequence')} of {format_tokens(tokens)} tokens, "
         f"{format_bytes(need * sequences)}: {fits}",

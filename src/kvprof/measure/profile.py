@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from kvprof._core import OutOfBlocks
 from kvprof.accounting import cache_groups
-from kvprof.errors import DeviceError
+from kvprof.errors import DoesNotFitError
 from kvprof.hookspecs import Engine
 from kvprof.measure.ageing import read_aged
 from kvprof.measure.derived import capacity, decode_step, pool_balance
@@ -62,7 +62,7 @@ def profile_model(
     ------
     UsageError
         When the engine places nothing, or a dtype does not fit the model.
-    DeviceError
+    DoesNotFitError
         When the pool cannot hold what was asked for; the message says what it could.
     VerificationError
         When a stream moved the wrong bytes.
@@ -117,7 +117,7 @@ def _stream(
     try:
         allocator = admit_all(plan, batch, request.encoder_tokens)
     except OutOfBlocks as error:
-        raise DeviceError(
+        raise DoesNotFitError(
             f"the pool of {format_bytes(bench.pool.nbytes)} cannot hold the {len(batch):,} "
             f"sequences of --lengths: {error}",
             hint="Give a larger --stream-memory, or fewer or shorter sequences.",
