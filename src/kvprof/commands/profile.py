@@ -58,22 +58,20 @@ def command(session: Any, /, **options: Any) -> None:
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
-    from kvprof.errors import DoesNotFitError  # noqa: PLC0415
     from kvprof.measure.ceilings import Ceilings  # noqa: PLC0415
     from kvprof.measure.jobs import Workbench  # noqa: PLC0415
     from kvprof.measure.pool import open_pool  # noqa: PLC0415
-    from kvprof.measure.profile import profile_model  # noqa: PLC0415
+    from kvprof.measure.profile import Point, profile_points  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
 
-    skipped: list[DoesNotFitError] = []
     destination = Destination(options["output"], force=options["force"])
     engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("paged",)]
     models = chosen_models(options["arch"], options["model"], options["config"])
     shapes = _shapes(options)
     backend = _opened(options)
     points = [
-        (model, engine, settings)
+        Point(model, engine, settings)
         for model, engine in product(models, engines)
         for settings in _settings(options, shapes, model, backend.facts.memory_bytes)
     ]
@@ -87,15 +85,8 @@ def command(session: Any, /, **options: Any) -> None:
             progress=progress,
         )
         bench = Workbench(backend, pool, Ceilings(backend, pool), options["seed"])
-        results = []
-        for model, engine, settings in points:
-            try:
-                results.append(profile_model(model, engine, bench, settings, progress))
-            except DoesNotFitError as error:
-                skipped.append(error)
-    if not results:
-        raise skipped[0]
-    for error in skipped:
+        results, left_out = profile_points(bench, points, progress)
+    for error in left_out:
         click.echo(f"kvprof: warning: left out: {error.args[0]}", err=True)
     emit("profile", results, destination, options["format_"], session)
 

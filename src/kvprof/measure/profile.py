@@ -53,6 +53,38 @@ class Settings(Struct, frozen=True, kw_only=True):
         return job.op in self.operations and (self.prefill or job.op != "append" or job.tokens == 1)
 
 
+class Point(Struct, frozen=True):
+    """One profile to make."""
+
+    model: Model
+    engine: Engine
+    settings: Settings
+
+
+def profile_points(
+    bench: Workbench, points: Sequence[Point], progress: Progress
+) -> tuple[list[ProfileResult], list[DoesNotFitError]]:
+    """Profile one point after the other; those that the pool cannot hold are left out.
+
+    Raises
+    ------
+    DoesNotFitError
+        When the pool can hold none of them.
+    """
+    results: list[ProfileResult] = []
+    left_out: list[DoesNotFitError] = []
+    for point in points:
+        try:
+            results.append(
+                profile_model(point.model, point.engine, bench, point.settings, progress)
+            )
+        except DoesNotFitError as error:
+            left_out.append(error)
+    if left_out and not results:
+        raise left_out[0]
+    return results, left_out
+
+
 def profile_model(
     model: Model, engine: Engine, bench: Workbench, settings: Settings, progress: Progress
 ) -> ProfileResult:
