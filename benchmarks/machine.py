@@ -10,15 +10,29 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from kvprof import _core
 from kvprof.environment import cpu_model
+
+RESULTS = Path(__file__).parent / "results"
+
+_CPUINFO = Path("/proc/cpuinfo")
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_VENDORS = {"GenuineIntel": "intel", "AuthenticAMD": "amd"}
 
 
 def machine() -> dict[str, Any]:
-    """CPU, kernel, Python, commit, date, and how busy it was."""
+    """CPU, caches, pages, kernel, compiler, commit, date, and how busy it was."""
     return {
         "cpu": cpu_model(),
+        "cpu_family_model": [_cpuinfo("cpu family"), _cpuinfo("model")],
         "logical_cpus": os.cpu_count(),
+        "caches": _caches(),
+        "page_bytes": os.sysconf("SC_PAGESIZE"),
+        "huge_pages": _text(_HUGE_PAGES),
+        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE"),
         "kernel": platform.release(),
+        "compiler": _core.COMPILER,
         "python": platform.python_version(),
         "commit": _commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -26,13 +40,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
-    if shutil.which("git") is None:
-        return None
-    git = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    folder = Path(__file__).parent
-    found = subprocess.run(git, cwd=folder, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+def results_folder() -> Path:
+    """``results/<vendor>-family<n>-model<n>-<n>cpu``: the files of one machine lie together."""
+    vendor = _cpuinfo("vendor_id") or platform.machine()
+    family, model = _cpuinfo("cpu family"), _cpuinfo("model")
+    kind = f"-family{family}-model{model}" if family and model else ""
+    return RESULTS / f"{_VENDORS.get(vendor, vendor.lower())}{kind}-{os.cpu_count()}cpu"
 
 
 def add_output_option(parser: argparse.ArgumentParser) -> None:
@@ -45,3 +58,36 @@ def write(figures: dict[str, Any], output: Path | None) -> None:
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _cpuinfo(field: str) -> str | None:
+    for line in (_text(_CPUINFO) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == field:
+            return value.strip()
+    return None
+
+
+def _caches() -> list[dict[str, str | None]]:
+    """The caches of the first CPU: level, type, size, and the CPUs that share it."""
+    fields = ("level", "type", "size", "shared_cpu_list")
+    return [
+        {field: _text(cache / field) for field in fields}
+        for cache in sorted(_CACHES.glob("index*"))
+    ]
+
+
+def _text(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _commit() -> str | None:
+    if shutil.which("git") is None:
+        return None
+    git = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    folder = Path(__file__).parent
+    found = subprocess.run(git, cwd=folder, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None

@@ -18,7 +18,7 @@ std::size_t copy_lines(std::byte* to, const std::byte* from, std::size_t nbytes,
   constexpr std::size_t line_vectors = line_bytes / vector_bytes;
   std::size_t done = 0;
   for (; done + line_bytes <= nbytes; done += line_bytes) {
-    if (asked != nullptr) __builtin_prefetch(asked + done);
+    if (asked != nullptr) prefetch_to_l2(asked + done);
     Vector values[line_vectors];
     for (std::size_t i = 0; i < line_vectors; ++i) values[i] = load(from + done + i * vector_bytes);
     for (std::size_t i = 0; i < line_vectors; ++i) {

@@ -44,6 +44,9 @@ void fence() {
 #endif
 }
 
+/// Not into the first cache: what comes later would drive out what is at work.
+inline void prefetch_to_l2(const std::byte* at) { __builtin_prefetch(at, 0, 2); }
+
 inline std::size_t bytes_to_alignment(const std::byte* at) {
   return (vector_bytes - reinterpret_cast<std::uintptr_t>(at) % vector_bytes) % vector_bytes;
 }

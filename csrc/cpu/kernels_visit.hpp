@@ -42,7 +42,8 @@ void visit_span(std::byte* at, std::size_t nbytes, Visit visit, Sum& sum) {
 /// hides behind the others; what lies beyond the shortest follows span by span. With a distance,
 /// the bytes that come so much later are prefetched, at a span's end those of the span that comes
 /// next: short spans end before the hardware's prefetcher has found its stride.
-template <std::size_t streams, std::size_t step_bytes, std::size_t distance_bytes>
+template <std::size_t streams, std::size_t step_bytes, std::size_t distance_bytes,
+          bool to_l2 = false>
 struct Interleaved {
   static constexpr std::size_t width = streams;
 
@@ -78,6 +79,14 @@ struct Interleaved {
     return shortest;
   }
 
+  static void ask(const std::byte* at) {
+    if constexpr (to_l2) {
+      prefetch_to_l2(at);
+    } else {
+      __builtin_prefetch(at);
+    }
+  }
+
   /// Visits [done, end) of the spans in whole steps and returns how far it came; prefetches what
   /// lies at the same place, `shift` bytes on (modulo 2**64), in the spans `asked`.
   template <bool prefetch, class Visit>
@@ -86,7 +95,7 @@ struct Interleaved {
     for (; done + step_bytes <= end; done += step_bytes) {
       for (std::size_t s = 0; s < streams; ++s) {
         for (std::size_t at = done; at < done + step_bytes; at += line_bytes) {
-          if constexpr (prefetch) __builtin_prefetch(asked[s].data + (at + shift));
+          if constexpr (prefetch) ask(asked[s].data + (at + shift));
           for (std::size_t i = 0; i < line_vectors; ++i) {
             sums[i] += visit.vector(spans[s].data + at + i * vector_bytes);
           }
@@ -120,15 +129,16 @@ std::uint64_t visit_spans(const Span* spans, std::size_t count, std::size_t ahea
 
 using EightPages = Interleaved<8, 64, 0>;
 using EightPagesAhead = Interleaved<8, 64, 512>;
+using EightPagesToL2 = Interleaved<8, 64, 512, true>;
 using FourPagesAhead = Interleaved<4, 256, 2048>;
-using PageAhead = Interleaved<1, 256, 2048>;
 
 /// The variants of a kernel template over the orders above: those that won somewhere, of some
-/// thirty that were tried on Intel and AMD servers.
-#define KVPROF_VISIT_VARIANTS(kernel)                                                    \
-  {"eight_pages", kernel<EightPages>}, {"eight_pages_ahead", kernel<EightPagesAhead>},   \
-      {"four_pages_ahead", kernel<FourPagesAhead>}, {"page_ahead", kernel<PageAhead>}, { \
-    "page", kernel<OneByOne>                                                             \
+/// forty that were tried on Intel and AMD servers.
+#define KVPROF_VISIT_VARIANTS(kernel)                                                              \
+  {"eight_pages", kernel<EightPages>}, {"eight_pages_ahead", kernel<EightPagesAhead>},             \
+      {"eight_pages_to_l2", kernel<EightPagesToL2>}, {"four_pages_ahead", kernel<FourPagesAhead>}, \
+  {                                                                                                \
+    "page", kernel<OneByOne>                                                                       \
   }
 
 }  // namespace
