@@ -7,6 +7,9 @@ namespace {
 
 constexpr std::int64_t cut_bytes = 64;
 
+/// Longer runs are handed out in pieces, so that there are several to interleave.
+constexpr std::int64_t longest_span_bytes = std::int64_t{64} << 10;
+
 /// Where a piece of `nbytes` is cut when a share ends `offset` bytes into it.
 std::int64_t cut(std::int64_t offset, std::int64_t nbytes) {
   if (offset <= 0) return 0;
@@ -16,7 +19,8 @@ std::int64_t cut(std::int64_t offset, std::int64_t nbytes) {
 
 /// Whether two spans are as good as one: the words of a checksum must not shift.
 bool continues(const Span& before, const Span& span) {
-  return before.data + before.nbytes == span.data && before.nbytes % sizeof(std::uint64_t) == 0;
+  return before.data + before.nbytes == span.data && before.nbytes % sizeof(std::uint64_t) == 0 &&
+         before.nbytes + span.nbytes <= longest_span_bytes;
 }
 
 }  // namespace
@@ -40,19 +44,23 @@ std::size_t PageSpans::next(Span* spans, std::size_t capacity) {
     const Run& run = plan_.runs()[run_];
     const Segment& segment = placement_.segments[segment_];
     const std::int64_t nbytes = run.rows * segment.row_bytes;
-    const std::int64_t from = cut(share_.begin - position_, nbytes);
+    const std::int64_t from = std::max(cut(share_.begin - position_, nbytes), handed_out_);
     const std::int64_t to = cut(share_.end - position_, nbytes);
-    if (from < to) {
+    const std::int64_t end = std::min(to, from + longest_span_bytes);
+    if (from < end) {
       std::byte* start = memory_ + placement_.base_bytes + layer_ * placement_.layer_stride_bytes +
                          run.block * placement_.block_stride_bytes + segment.offset_bytes +
                          run.first_row * segment.row_bytes;
-      const Span span{start + from, static_cast<std::size_t>(to - from)};
+      const Span span{start + from, static_cast<std::size_t>(end - from)};
       if (segment_ > 0 && count > 0 && continues(spans[count - 1], span)) {
         spans[count - 1].nbytes += span.nbytes;
       } else {
         spans[count++] = span;
       }
     }
+    handed_out_ = end;
+    if (end < to) continue;
+    handed_out_ = 0;
     position_ += nbytes;
     advance();
   }

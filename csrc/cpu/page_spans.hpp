@@ -10,9 +10,9 @@
 namespace kvprof {
 
 /// Walks the bytes of a plan in the plan's order, from one position to another, and hands them out
-/// as spans of memory; segments of a run that lie one behind the other are one span. A run that is
-/// cut between two threads is cut at a multiple of 64 bytes from its start, so that the words of a
-/// checksum are the same however it is cut.
+/// as spans of memory: long runs in several, segments of a run that lie one behind the other in
+/// one. A run that is cut between two threads is cut at a multiple of 64 bytes from its start, so
+/// that the words of a checksum are the same however it is cut.
 class PageSpans {
  public:
   PageSpans(const PagePlan& plan, std::byte* memory, Share share);
@@ -30,7 +30,8 @@ class PageSpans {
   std::int64_t layer_ = 0;
   std::size_t run_ = 0;
   std::size_t segment_ = 0;
-  std::int64_t position_ = 0;  ///< of the current segment of the current run, in the plan's bytes
+  std::int64_t handed_out_ = 0;  ///< of the current segment of the current run, in its bytes
+  std::int64_t position_ = 0;    ///< of the current segment of the current run, in the plan's bytes
 };
 
 /// Calls kernel(spans, count, ahead) on a few hundred spans at a time; returns the sum of what it

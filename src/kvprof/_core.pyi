@@ -381,9 +381,9 @@ class CpuBackend:
         """Return the ways to run an operation, the usual winner first; they move the same bytes.
 
         Reads and updates walk one ``page`` after the other, or ``four_pages`` or ``eight_pages`` in
-        turn; ``ahead`` prefetches. Writes and copies store past the cache (``non_temporal``,
-        ``ahead`` and ``next`` prefetch the source), by the CPU's string instructions (``rep``), by
-        libc (``memcpy``), or ``plain``.
+        turn; ``ahead`` prefetches, ``to_l2`` into the second cache. Writes and copies store past
+        the cache (``non_temporal``; ``ahead`` and ``next`` prefetch the source), by the CPU's
+        string instructions (``rep``), by libc (``memcpy``), or ``plain``.
         """
     def decode_read(self, memory: Memory, plan: PagePlan, variant: str = "") -> StreamResult:
         """Sum every byte under the plan. An empty variant is the usual winner, here and below."""

@@ -9,9 +9,12 @@ import numpy as np
 from kvprof._core import StreamResult
 from kvprof.device.backend import Backend
 from kvprof.measure.pool import Pool
+from kvprof.measure.sampler import CoreClock
+from kvprof.measure.variants import bytes_per_s, fastest
 
 CEILING_KINDS = ("read", "write", "copy", "rmw")
 _ROUNDS = 3
+_CLEARLY = 1.01
 _WHOLE_BYTES = 8192
 
 
@@ -56,12 +59,10 @@ class Ceilings:
 
     def _calibrate(self, kind: str) -> None:
         variants = self._backend.ceiling_variants(kind)
-        rates: dict[str, list[float]] = {variant: [] for variant in variants}
-        for _ in range(_ROUNDS):
-            for variant in variants:
-                result = self._pass(kind, variant)
-                rates[variant].append(result.nbytes / result.seconds)
-        self._variant[kind] = max(rates, key=lambda variant: float(np.median(rates[variant])))
+        rates = bytes_per_s(
+            lambda variant: self._pass(kind, variant), variants, _ROUNDS, CoreClock()
+        )
+        self._variant[kind] = fastest(rates, _CLEARLY)
         self._rates[kind] = rates[self._variant[kind]]
 
     def _pass(self, kind: str, variant: str) -> StreamResult:

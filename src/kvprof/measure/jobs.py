@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from msgspec import Struct
 
 from kvprof.device.backend import Backend
@@ -14,13 +13,14 @@ from kvprof.measure.ceilings import Ceilings
 from kvprof.measure.pool import Pool, Progress
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
+from kvprof.measure.variants import bytes_per_s, fastest
 from kvprof.result import StreamFacts
 
 _ROUNDS = 2
 _QUICK_ROUNDS = 3
 _QUICK_SECONDS = 0.005
-_CLEARLY = 0.98
-"""A variant is taken over the usual winner when it takes less than this part of its time."""
+_CLEARLY = 1.02
+"""A variant is taken over the usual winner when it is that much faster."""
 
 
 class Job(Struct, frozen=True):
@@ -126,18 +126,13 @@ class Workbench:
     def _fastest(self, job: Job) -> str:
         flush = self.flush_of(job)
 
-        def seconds(variant: str) -> float:
+        def cold(variant: str) -> Timed:
             flush()
-            return job.run(variant).seconds
+            return job.run(variant)
 
-        quick = seconds(job.variants[0]) < _QUICK_SECONDS
-        times: dict[str, list[float]] = {variant: [] for variant in job.variants}
-        for _ in range(_QUICK_ROUNDS if quick else _ROUNDS):
-            for variant in job.variants:
-                times[variant].append(seconds(variant))
-        typical = {variant: float(np.median(found)) for variant, found in times.items()}
-        usual, fastest = job.variants[0], min(typical, key=lambda variant: typical[variant])
-        return fastest if typical[fastest] < _CLEARLY * typical[usual] else usual
+        quick = cold(job.variants[0]).seconds < _QUICK_SECONDS
+        rounds = _QUICK_ROUNDS if quick else _ROUNDS
+        return fastest(bytes_per_s(cold, job.variants, rounds, self.clock), _CLEARLY)
 
     def flush_of(self, job: Job) -> Callable[[], object]:
         """What keeps a job's bytes out of the caches when it runs again: a pass of its ceiling.
