@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kvprof.measure.sampler import MAX_SAMPLES, MIN_SAMPLES, sample_pair, summarise
+from kvprof.measure.sampler import MAX_SAMPLES, MIN_SAMPLES, CoreClock, sample_pair, summarise
 
 
 class Pass(NamedTuple):
@@ -82,6 +82,15 @@ def test_interrupted_and_throttled_samples_are_dropped_and_counted() -> None:
     assert paired.dropped == 2
     assert paired.disturbed == {"interrupted": 1, "throttled": 1}
     assert not paired.noisy
+
+
+def test_reading_the_clock_is_no_interruption() -> None:
+    # A pass of a microsecond: a part of one goes to reading clocks, and is no loss.
+    short = Pass(1e-6, 100, lost_seconds=3e-7)
+    lost = Pass(1e-6, 100, lost_seconds=3e-5)
+    clock = CoreClock()
+    assert clock.disturbance(short) is None
+    assert clock.disturbance(lost) == "interrupted"
 
 
 def test_a_disturbed_ceiling_takes_the_samples_on_both_sides_with_it() -> None:

@@ -130,10 +130,10 @@ def test_jobs_run_within_the_budget_and_the_rest_is_named(
     bench: Workbench, small: Callable, placed: Callable
 ) -> None:
     jobs = jobs_of(bench, placed, small("gqa"))
-    timed, dropped = run_jobs(bench, jobs, -1.0, lambda what, part: None)
+    timed, dropped = run_jobs(bench, (), jobs, -1.0, lambda what, part: None)
     assert timed == []
     assert dropped == [job.name for job in jobs]
-    timed, dropped = run_jobs(bench, jobs, 60.0, lambda what, part: None)
+    timed, dropped = run_jobs(bench, (), jobs, 60.0, lambda what, part: None)
     assert dropped == []
     assert [stream.job for stream in timed] == jobs
     for stream in timed:

@@ -174,4 +174,4 @@ def test_a_read_of_the_wrong_page_is_caught_after_ceilings_wrote_everywhere(
     bench.refill(regions)
     jobs = table_jobs(bench, regions, allocator, "aged", 0)
     with pytest.raises(VerificationError, match="decode_read"):
-        run_jobs(bench, jobs, 1.0, lambda what, part: None)
+        run_jobs(bench, regions, jobs, 1.0, lambda what, part: None)

@@ -9,28 +9,17 @@ import click
 
 from kvprof.commands.options import BYTES, COUNT, SECONDS, ListOf, One, parse_cpus, stack
 from kvprof.errors import UsageError
+from kvprof.operations import OPERATIONS
 from kvprof.units import parse_lengths
-
-OPERATIONS = (
-    "decode_read",
-    "append",
-    "state_update",
-    "block_copy",
-    "zero",
-    "swap_out",
-    "swap_in",
-)
-STEP_OPERATIONS = ("decode_read", "append", "state_update")
-"""What one decode step does."""
 
 
 def _one_of(allowed: Sequence[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        if text not in allowed:
+        if text.lower() not in allowed:
             raise UsageError(
                 f"{text[:40]!r} is none of its values", hint=f"Known: {', '.join(allowed)}."
             )
-        return text
+        return text.lower()
 
     return parse
 

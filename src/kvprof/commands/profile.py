@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvprof.commands.measuring import (
-    OPERATIONS,
-    STEP_OPERATIONS,
-    device_options,
-    order_options,
-    timing_options,
-)
+from kvprof.commands.measuring import device_options, order_options, timing_options
 from kvprof.commands.options import (
     chosen_models,
     flatten,
@@ -22,6 +16,7 @@ from kvprof.commands.options import (
     output_options,
     point_options,
 )
+from kvprof.operations import OPERATIONS, STEP_OPERATIONS
 
 if TYPE_CHECKING:
     from kvprof.device.backend import Backend
@@ -52,7 +47,7 @@ def command(session: Any, /, **options: Any) -> None:
 
     \b
     kvprof profile --arch mla
-    kvprof profile --model llama-3-8b --sequences 1,8,64 --tokens 512,4k --stream-memory 8GiB
+    kvprof profile --model qwen2.5-0.5b --sequences 1,8,64 --tokens 512,4k --stream-memory 6GiB
     kvprof profile --model llama-3-8b --page-order nhd,hnd --outer layer,block --format json
     kvprof profile --config ./config.json --weights auto --device-memory 80GiB
     """  # noqa: D301 - \b is for click

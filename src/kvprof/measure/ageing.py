@@ -48,10 +48,9 @@ def read_aged(
     against_fresh = _against_fresh(bench, plan, regions, aged, budget_seconds * _LIVE_SHARE)
     batch = [tokens for count, tokens in request.batch for _ in range(count)]
     readmit(aged.allocator, batch, request.encoder_tokens)
-    bench.refill(regions)
     jobs = table_jobs(bench, regions, aged.allocator, "aged", request.encoder_tokens, states=True)
     jobs = [job for job in jobs if job.op in wanted]
-    streamed, dropped = run_jobs(bench, jobs, budget_seconds * _SAME_SHARE, progress)
+    streamed, dropped = run_jobs(bench, regions, jobs, budget_seconds * _SAME_SHARE, progress)
     return AgedReads(streamed, dropped, against_fresh)
 
 
@@ -72,7 +71,7 @@ def _against_fresh(
         return None
     for job in (*aged_jobs, *fresh_jobs):
         job.verify(bench.variant_of(job))
-    flush = bench.flush_of(aged_jobs[0])
+    flush = bench.flush_of([*aged_jobs, *fresh_jobs])
 
     def cold(jobs: Sequence[Job]) -> Operation:
         def run() -> Pass:

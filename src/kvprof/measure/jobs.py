@@ -9,16 +9,17 @@ from msgspec import Struct
 
 from kvprof.device.backend import Backend
 from kvprof.layout import Once
-from kvprof.measure.ceilings import Ceilings
+from kvprof.measure.ceilings import STORES, Ceilings
 from kvprof.measure.pool import Pool, Progress
 from kvprof.measure.regions import Region
-from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
+from kvprof.measure.sampler import CoreClock, Operation, Paired, Timed, sample_pair, summarise
 from kvprof.measure.variants import bytes_per_s, fastest
 from kvprof.result import StreamFacts
 
 _ROUNDS = 2
 _QUICK_ROUNDS = 3
 _QUICK_SECONDS = 0.005
+_MORE_THAN_CACHES = 1.1
 _CLEARLY = 1.02
 """A variant is taken over the usual winner when it is that much faster."""
 
@@ -100,8 +101,8 @@ class Workbench:
     def refill(self, regions: Sequence[Region]) -> None:
         """Fill the pool with random bytes, and states with random floats.
 
-        Ceilings leave one pattern all over it, in which one page is as good as another: a read of
-        the wrong page would go unnoticed.
+        Streams leave zeros and copies in it, in which one page is as good as another: a read of the
+        wrong page would go unnoticed.
         """
         memory = self.pool.memory
         self.backend.fill(memory, 0, self.pool.nbytes, self.seed)
@@ -124,7 +125,7 @@ class Workbench:
         return self._chosen[job.kernel]
 
     def _fastest(self, job: Job) -> str:
-        flush = self.flush_of(job)
+        flush = self.flush_of([job])
 
         def cold(variant: str) -> Timed:
             flush()
@@ -134,34 +135,51 @@ class Workbench:
         rounds = _QUICK_ROUNDS if quick else _ROUNDS
         return fastest(bytes_per_s(cold, job.variants, rounds, self.clock), _CLEARLY)
 
-    def flush_of(self, job: Job) -> Callable[[], object]:
-        """What keeps a job's bytes out of the caches when it runs again: a pass of its ceiling.
+    def flush_of(self, jobs: Sequence[Job]) -> Callable[[], object]:
+        """What keeps the bytes of jobs out of the caches when they run again, one after another.
 
-        Nothing is needed where they are more than the caches hold.
+        Nothing is needed where they are read or updated and are more than the caches hold.
         """
-        if job.footprint_bytes > self.backend.facts.last_level_cache_bytes:
-            return lambda: None
-        return self.ceilings.operation(job.ceiling)
+        kind = jobs[0].ceiling
+        size = sum(job.footprint_bytes for job in jobs)
+        if kind in STORES or size <= self.backend.facts.last_level_cache_bytes * _MORE_THAN_CACHES:
+            return lambda: self.ceilings.flush(kind)
+        return lambda: None
 
     def sample(self, job: Job, variant: str, budget_seconds: float) -> Paired:
-        """The job against its ceiling, which also flushes the caches."""
-        ceiling = self.ceilings.operation(job.ceiling)
-        return sample_pair(lambda: job.run(variant), ceiling, budget_seconds, self.clock)
+        """The job against its ceiling, which flushes the caches where it does not only store."""
+        flush = self.flush_of([job]) if job.ceiling in STORES else lambda: None
+
+        def cold(operation: Operation) -> Operation:
+            def run() -> Timed:
+                flush()
+                return operation()
+
+            return run
+
+        ceiling = cold(self.ceilings.operation(job.ceiling))
+        return sample_pair(cold(lambda: job.run(variant)), ceiling, budget_seconds, self.clock)
 
 
 def run_jobs(
-    bench: Workbench, jobs: Sequence[Job], budget_seconds: float, progress: Progress
+    bench: Workbench,
+    regions: Sequence[Region],
+    jobs: Sequence[Job],
+    budget_seconds: float,
+    progress: Progress,
 ) -> tuple[list[Streamed], list[str]]:
     """Choose a variant for every job and verify it, then time each with an even share of the time.
 
-    The budget is for sampling alone. Returns the timed jobs and the names of those that the budget
-    did not cover.
+    The pool's ``regions`` are filled anew before both. The budget is for sampling alone. Returns the
+    timed jobs and the names of those that the budget did not cover.
     """
     variants = []
+    bench.refill(regions)
     for done, job in enumerate(jobs):
         progress(f"verifying {job.op}", done / len(jobs))
         variants.append(bench.variant_of(job))
         job.verify(variants[-1])
+    bench.refill(regions)
     deadline = time.perf_counter() + budget_seconds
     timed: list[Streamed] = []
     for done, (job, variant) in enumerate(zip(jobs, variants, strict=True)):

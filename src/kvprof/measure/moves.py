@@ -115,8 +115,11 @@ def _swap_job(
     sequences, length = _shape(region, blocks, tokens)
 
     def verify(variant: str) -> None:
-        # Filled anew: else the two might be alike whatever is copied.
-        backend.fill(source, 0, source.nbytes, bench.seed + 2)
+        # The target is made another first: else the two might be alike whatever is copied.
+        if target is pool.host:
+            backend.fill(target, 0, target.nbytes, bench.seed + 2)
+        else:
+            backend.zero(target, whole_blocks_plan(region, blocks))
         backend.swap(source, target, plan, variant)
         verify_swapped(operation, pool.memory, region, blocks, pool.host)
 

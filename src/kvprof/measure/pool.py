@@ -82,10 +82,11 @@ def open_pool(
     if stream_memory is None:
         touched = _affordable(backend, memory, seed, touch_seconds, least)
     host = backend.allocate(_host_bytes(touched), policy)
-    _touch(backend, memory, touched, seed, progress)
-    _touch(backend, host, host.nbytes, seed + 1, lambda what, part: None)
     apart = min(max(APART_OVER * cache, _LEAST_APART_BYTES), touched // _APART_SHARE)
     apart = max(apart, min(APART_OVER * cache, touched - CACHES_OVER * cache))
+    _touch(backend, memory, 0, touched - apart, seed, progress)
+    _touch(backend, memory, touched - apart, apart, seed, progress)
+    _touch(backend, host, 0, host.nbytes, seed + 1, lambda what, part: None)
     address = np.asarray(memoryview(memory)).ctypes.data
     return Pool(
         memory,
@@ -135,9 +136,11 @@ def _host_bytes(pool_bytes: int) -> int:
     return max(1, min(_HOST_MOST_BYTES, pool_bytes // _HOST_SHARE))
 
 
-def _touch(backend: Backend, memory: Memory, nbytes: int, seed: int, progress: Progress) -> None:
+def _touch(
+    backend: Backend, memory: Memory, offset: int, nbytes: int, seed: int, progress: Progress
+) -> None:
     """Fill step by step, so that Ctrl-C works: in each step every thread a part of its share."""
     parts = -(-nbytes // _TOUCH_STEP_BYTES)
     for part in range(parts):
-        backend.fill(memory, 0, nbytes, seed, part=part, parts=parts)
+        backend.fill(memory, offset, nbytes, seed, part=part, parts=parts)
         progress("touching memory", (part + 1) / parts)

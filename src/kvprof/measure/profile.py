@@ -22,6 +22,7 @@ from kvprof.measure.regions import map_regions
 from kvprof.measure.streams import workload_jobs
 from kvprof.measure.tables import admit_all
 from kvprof.model import Model
+from kvprof.operations import STEP_OPERATIONS
 from kvprof.plan import AllocationPlan
 from kvprof.result import LengthFacts, OrderFacts, ProfileResult
 from kvprof.size import Request, size_placement
@@ -120,11 +121,12 @@ def profile_model(
     streams = [*streamed, *reads.streamed]
     sized = size_placement(placement, engine.name, request)
     rates = bench.ceilings.bytes_per_s
+    order = plan.limits.order
     return ProfileResult(
         **{name: getattr(sized, name) for name in sized.__struct_fields__ if name != "balance"},
         balance=pool_balance(model, engine, request, settings.capacity_bytes),
         lengths=tuple(LengthFacts(count, tokens) for count, tokens in request.batch),
-        memory_order=OrderFacts(request.order.heads, request.order.kv, request.order.outer),
+        memory_order=OrderFacts(order.heads, order.kv, order.outer),
         device=device_facts(bench),
         allocation=allocation_facts(bench.pool, plan),
         streams=tuple(stream.facts() for stream in streams),
@@ -132,8 +134,20 @@ def profile_model(
         step=decode_step(placement.layout, request, streamed, rates, settings.weights_bytes),
         capacity=capacity(model, engine, settings.request, settings.capacity_bytes),
         capacity_memory_bytes=settings.capacity_bytes,
-        warnings=tuple(_warnings(bench, live, streams, [*dropped, *reads.dropped])),
+        warnings=(
+            *_warnings(bench, live, streams, [*dropped, *reads.dropped]),
+            *_left_out_of_the_step(settings),
+        ),
     )
+
+
+def _left_out_of_the_step(settings: Settings) -> Iterator[str]:
+    missing = [name for name in STEP_OPERATIONS if name not in settings.operations]
+    if missing:
+        yield (
+            f"not timed by --operations: {', '.join(missing)}; where the decode step needs one of "
+            "them it takes its ceiling"
+        )
 
 
 def _stream(
@@ -155,10 +169,9 @@ def _stream(
             hint="Give a larger --stream-memory, or fewer or shorter sequences.",
         ) from None
     bench.forget_choices()
-    bench.refill(regions)
     jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens)
     wanted = [job for job in jobs if settings.wants(job)]
-    return run_jobs(bench, wanted, settings.budget_seconds * (1 - _AGEING_SHARE), progress)
+    return run_jobs(bench, regions, wanted, settings.budget_seconds * (1 - _AGEING_SHARE), progress)
 
 
 def _warnings(

@@ -42,6 +42,8 @@ INTERRUPTED = 0.01
 THROTTLED = 0.75
 """A core slower than this part of the fastest clock seen is throttled (nvbench's threshold)."""
 
+_LEAST_LOST_SECONDS = 10e-6
+"""To read the clocks takes a part of a microsecond; to lose a CPU takes more than this."""
 _NORMAL_IQR = 1.349
 _MEDIAN_ERROR = 1.253
 """Standard error of a median over that of a mean, for normal samples."""
@@ -60,7 +62,7 @@ class CoreClock:
     def disturbance(self, timed: Timed) -> str | None:
         """Why a pass should not count: ``interrupted``, ``throttled``, or None."""
         self._fastest_hz = max(self._fastest_hz, timed.clock_hz)
-        if timed.lost_seconds > INTERRUPTED * timed.seconds:
+        if timed.lost_seconds > max(INTERRUPTED * timed.seconds, _LEAST_LOST_SECONDS):
             return "interrupted"
         if 0 < timed.clock_hz < THROTTLED * self._fastest_hz:
             return "throttled"
@@ -82,7 +84,7 @@ class Paired(Struct, frozen=True):
         Median over the samples of the operation's rate to the mean rate of its two neighbours.
     dropped, disturbed
         Samples that were left out, and why any was disturbed: it, or its ceiling, was
-        ``interrupted`` or ``throttled``. Where most were, none is left out.
+        ``interrupted`` or ``throttled``. Where too few would be left, none is left out.
     noisy
         Whether the ceiling differs from itself by more than 5 % in the median, the ratio could
         differ by more than 5 % from that of another run, or too many samples were disturbed to
@@ -129,8 +131,9 @@ def sample_pair(
 ) -> Paired:
     """Run ceiling and operation in turn until the ratio is steady or the budget is spent.
 
-    Both are run once unrecorded first. Each must drive the other's bytes out of the caches. Samples
-    that were interrupted or throttled are left out and counted, unless they are most of all.
+    Both are run once unrecorded first; neither may leave bytes in a cache that the other would find
+    there. Samples that were interrupted or throttled are left out and counted, unless fewer than
+    five would be left.
     """
     clock = clock or CoreClock()
     deadline = time.perf_counter() + budget_seconds

@@ -187,8 +187,8 @@ def _append_jobs(
     ]
     for tokens, fresh in ((shape.tokens, [run_slots(runs, rows_per_block)]), (1, steps)):
         moved = [places[s // rows_per_block] * rows_per_block + s % rows_per_block for s in fresh]
-        yield _append_job(bench, region, fresh, "fresh", Shape(shape.sequences, tokens))
         yield _append_job(bench, region, moved, "shuffled", Shape(shape.sequences, tokens))
+        yield _append_job(bench, region, fresh, "fresh", Shape(shape.sequences, tokens))
         if shape.tokens == 1:
             return
 

@@ -30,7 +30,11 @@ def profile_sheets(document: Document) -> Sequence[Sheet]:
     """Each result in full; several shapes of one placement as a grid; orders side by side."""
     results = [result for result in document.results if isinstance(result, ProfileResult)]
     sheets = [sheet for group in _grouped(results, _placement) for sheet in _group_sheets(group)]
-    in_orders = (group for group in _grouped(results, _but_for_order) if len(group) > 1)
+    in_orders = (
+        group
+        for group in _grouped(results, _but_for_order)
+        if len({result.memory_order for result in group}) > 1
+    )
     return sheets + [orders_sheet(f"{g[0].model.name}, {shape_text(g[0])}", g) for g in in_orders]
 
 
@@ -56,12 +60,18 @@ def _group_sheets(group: Sequence[ProfileResult]) -> list[Sheet]:
     first = group[0]
     if len(group) == 1:
         return [_head(first), _streams(first), _fragmentation(first), *_capacity(first)]
-    warnings = dict.fromkeys(w for result in group for w in _warnings(result))
+    warnings = (f"{shape_text(r)}: {warning}" for r in group for warning in _warnings(r))
     grid = grid_sheet(f"{first.model.name}, engine {first.engine}", group)
-    return [_head(first), replace(grid, notes=(*grid.notes, *warnings)), *_capacity(first)]
+    capacity, *balance = _capacity(first)  # both are of the memory, not of a shape
+    return [
+        _head(first, shapes=len(group)),
+        replace(grid, notes=(*grid.notes, *warnings)),
+        replace(capacity, notes=()),
+        *balance,
+    ]
 
 
-def _head(result: ProfileResult) -> Sheet:
+def _head(result: ProfileResult, shapes: int = 1) -> Sheet:
     model, sizes, device, pool = result.model, result.bytes, result.device, result.allocation
     kept = [f"{format_bytes(sizes.per_token)} per token in {result.cache_dtype}"]
     kept = kept if sizes.per_token else []
@@ -75,7 +85,8 @@ def _head(result: ProfileResult) -> Sheet:
         ("read by", f"{model.plugin}{inferred}"),
         (
             "workload",
-            f"{shape_text(result)} tokens, engine {result.engine}{block}, "
+            f"{f'{shapes} shapes' if shapes > 1 else f'{shape_text(result)} tokens'}, "
+            f"engine {result.engine}{block}, "
             f"{order_text(result.memory_order)}",
         ),
         ("device", f"{device.name}, {device.instruction_set}"),
@@ -115,7 +126,7 @@ def _threads(device: DeviceResult) -> str:
 
 def _pages(pool: AllocationResult) -> Iterator[str]:
     """What the system really gave: huge pages, nodes, locks."""
-    asked = "asked for" if pool.policy == "huge_pages" else "refused"
+    asked = "asked for" if pool.policy == "huge_pages" else "not asked for"
     if pool.huge_page_bytes is None:
         yield f"huge pages {asked} (the system does not say what it gave)"
     else:
