@@ -170,8 +170,8 @@ def run_jobs(
 ) -> tuple[list[Streamed], list[str]]:
     """Choose a variant for every job and verify it, then time each with an even share of the time.
 
-    The pool's ``regions`` are filled anew before both. The budget is for sampling alone. Returns the
-    timed jobs and the names of those that the budget did not cover.
+    The pool's ``regions`` are filled anew before both. The budget is for sampling alone. Returns
+    the timed jobs and the names of those that the budget did not cover.
     """
     variants = []
     bench.refill(regions)
