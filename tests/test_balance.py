@@ -53,6 +53,22 @@ def test_another_pool_fills_first_at_another_context() -> None:
     assert too_long.idle_bytes == 10 * STATE
 
 
+def test_the_fill_of_as_many_sequences_as_are_asked_for() -> None:
+    plan = plan_of("jamba-1.5-mini", tokens=4096, memory_bytes=JAMBA)
+    points = balance_points(plan, (1024, 32_768), concurrency=(5, 20))
+    assert [(p.tokens, p.sequences) for p in points] == [
+        *((1024, 10), (1024, 5), (1024, 20)),
+        *((32_768, 1), (32_768, 5), (32_768, 20)),
+    ]
+    # 10 states and 2,560 blocks; a sequence of 1,024 tokens needs 64 blocks, one of 32,768 2,048.
+    assert [[group.fill for group in p.groups] for p in points] == [
+        *([1.0, 0.25], [0.5, 0.125], [2.0, 0.5]),
+        *([0.1, 0.8], [0.5, 4.0], [2.0, 16.0]),
+    ]
+    assert {p.fills_first for p in points[:3]} == {("Once",)}
+    assert {p.sequences_that_fit for p in points[3:]} == {1}
+
+
 def test_windows_do_not_grow() -> None:
     # Gemma 3 27B in blocks of 16: 10 layers x 8,192 B x 16 = 1,310,720 B, 52 such layers with a
     # window of 1,024: 6,815,744 B. Four sequences of 4,096 tokens: 4 x 256 and 4 x 65 blocks.

@@ -18,21 +18,25 @@ CONTEXTS = (1024, 4096, 32_768, 131_072)
 """Contexts that are always shown, in tokens."""
 
 
-def balance_points(plan: AllocationPlan, contexts: Iterable[int]) -> tuple[BalancePoint, ...]:
-    """One point for each context, in tokens.
+def balance_points(
+    plan: AllocationPlan, contexts: Iterable[int], concurrency: Sequence[int] = ()
+) -> tuple[BalancePoint, ...]:
+    """Points for each context, in tokens: for the most sequences that fit, then for so many each.
 
     Nothing for a plan without memory or with fewer than two groups: there is nothing to balance.
     """
     if plan.limits.memory_bytes is None or len(plan.groups) < 2:
         return ()
-    return tuple(_point(plan, tokens) for tokens in contexts)
+    return tuple(
+        _point(plan, tokens, sequences) for tokens in contexts for sequences in (None, *concurrency)
+    )
 
 
-def _point(plan: AllocationPlan, tokens: int) -> BalancePoint:
+def _point(plan: AllocationPlan, tokens: int, sequences: int | None) -> BalancePoint:
     peaks = [group.peak_blocks(tokens, plan.limits.encoder_tokens) for group in plan.groups]
     concurrency = plan.concurrency_of(tokens)
     most = None if concurrency is None else int(concurrency)
-    shown = most or 1
+    shown = sequences or most or 1
     full = [
         bool(peak) and Fraction(group.num_blocks or 0, peak) == concurrency
         for group, peak in zip(plan.groups, peaks, strict=True)

@@ -27,6 +27,7 @@ from kvprof.page_order import PageOrder
 from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits
 from kvprof.registry import call_plugin, registry
 from kvprof.result import (
+    BalancePoint,
     CacheFacts,
     ModelFacts,
     PlanFacts,
@@ -150,7 +151,7 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
         waste=waste,
         caches=tuple(_cache_facts(group, request) for group in needed),
         plan=plan_facts(plan) if plan else None,
-        balance=balance_points(plan, sorted({*CONTEXTS, request.tokens} - {0})) if plan else (),
+        balance=_balance(plan, request) if plan else (),
     )
 
 
@@ -171,6 +172,13 @@ class _Held(Struct, frozen=True):
             return cls(logical, reserved, {"convention": reserved - logical})
         reserved = placement.plan.reserved_bytes(tokens, encoder_tokens)
         return cls(logical, reserved, placement.plan.wastes(logical, tokens, encoder_tokens))
+
+
+def _balance(plan: AllocationPlan, request: Request) -> tuple[BalancePoint, ...]:
+    """At the usual contexts and the one asked for, and for as many sequences as are asked for."""
+    contexts = sorted({*CONTEXTS, request.tokens} - {0})
+    concurrency = (request.sequences,) if request.sequences > 1 else ()
+    return balance_points(plan, contexts, concurrency)
 
 
 def base_block_size(plan: AllocationPlan) -> int | None:

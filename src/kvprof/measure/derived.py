@@ -82,7 +82,11 @@ def capacity(
 def pool_balance(
     model: Model, engine: Engine, request: Request, memory_bytes: int
 ) -> tuple[BalancePoint, ...]:
-    """Which pool is full first at other contexts, where they are divided for ``request.tokens``."""
+    """Which pool is full first, and how full so many sequences make each, at other contexts.
+
+    The pools are divided for sequences of ``request.tokens``.
+    """
     wanted = replace(request, max_model_len=request.tokens, memory_bytes=memory_bytes)
     plan = place(model, engine, wanted).plan
-    return balance_points(plan, sorted({*CONTEXTS, request.tokens})) if plan else ()
+    contexts = sorted({*CONTEXTS, request.tokens})
+    return balance_points(plan, contexts, (request.sequences,)) if plan else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from kvprof.document import Document
 from kvprof.reports.balance import balance_sheet
@@ -17,8 +17,7 @@ def size_sheets(document: Document) -> Sequence[Sheet]:
     sheets = [_models_sheet(results), _totals_sheet(results)]
     if any(result.plan for result in results):
         sheets.append(_plans_sheet(results))
-    balances = dict.fromkeys(_balance_sheet(result) for result in results if result.balance)
-    return [*sheets, *balances]
+    return [*sheets, *_balance_sheets(results)]
 
 
 def _models_sheet(results: Sequence[SizeResult]) -> Sheet:
@@ -127,9 +126,17 @@ def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
     )
 
 
-def _balance_sheet(result: SizeResult) -> Sheet:
-    pools = f"{result.model.name}, engine {result.engine}, blocks of {result.block_size or '-'}"
-    return balance_sheet(pools, result.balance)
+def _balance_sheets(results: Sequence[SizeResult]) -> Iterator[Sheet]:
+    """One sheet for each plan, with the points of all results that share it."""
+    plans: dict[Hashable, list[SizeResult]] = {}
+    for result in results:
+        if result.balance:
+            plans.setdefault((result.model, result.engine, result.plan), []).append(result)
+    for sharing in plans.values():
+        first = sharing[0]
+        pools = f"{first.model.name}, engine {first.engine}, blocks of {first.block_size or '-'}"
+        points = {(p.tokens, p.sequences): p for result in sharing for p in result.balance}
+        yield balance_sheet(pools, [points[key] for key in sorted(points)])
 
 
 def _fits(result: SizeResult) -> str:
