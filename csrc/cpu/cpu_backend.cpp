@@ -1,5 +1,6 @@
 #include "cpu/cpu_backend.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -29,6 +30,15 @@ void append_rows(const SlotPlan& plan, Share share, std::byte* memory, const std
       from += segment.row_bytes;
     }
   }
+}
+
+/// The rows to append are in cache: there is nothing to prefetch.
+std::vector<std::string> without_prefetch(std::vector<std::string> names) {
+  const auto prefetches = [](const std::string& name) {
+    return name.find("temporal_") < name.size();
+  };
+  names.erase(std::remove_if(names.begin(), names.end(), prefetches), names.end());
+  return names;
 }
 
 void refuse_overlap(const PagePlan& plan, const char* operation) {
@@ -95,6 +105,7 @@ std::vector<std::string> CpuBackend::variants(Stream stream) const {
     case Stream::zero:
       return names_of(kernels_.write);
     case Stream::append:
+      return without_prefetch(names_of(kernels_.copy));
     case Stream::block_copy:
     case Stream::swap:
       break;

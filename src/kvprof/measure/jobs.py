@@ -12,7 +12,7 @@ from kvprof.layout import Once
 from kvprof.measure.ceilings import STORES, Ceilings
 from kvprof.measure.pool import Pool, Progress
 from kvprof.measure.regions import Region
-from kvprof.measure.sampler import CoreClock, Operation, Paired, Timed, sample_pair, summarise
+from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
 from kvprof.measure.variants import bytes_per_s, fastest
 from kvprof.result import StreamFacts
 
@@ -150,15 +150,11 @@ class Workbench:
         """The job against its ceiling, which flushes the caches where it does not only store."""
         flush = self.flush_of([job]) if job.ceiling in STORES else lambda: None
 
-        def cold(operation: Operation) -> Operation:
-            def run() -> Timed:
-                flush()
-                return operation()
+        def cold() -> Timed:
+            flush()
+            return job.run(variant)
 
-            return run
-
-        ceiling = cold(self.ceilings.operation(job.ceiling))
-        return sample_pair(cold(lambda: job.run(variant)), ceiling, budget_seconds, self.clock)
+        return sample_pair(cold, self.ceilings.operation(job.ceiling), budget_seconds, self.clock)
 
 
 def run_jobs(
