@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from kvprof import __version__
 from kvprof.answer import SolveResult
+from kvprof.profile_result import ProfileResult
 from kvprof.result import (
     ArchitectureRow,
     CatalogueRow,
@@ -18,7 +19,6 @@ from kvprof.result import (
     DeviceRow,
     DoctorRow,
     EngineRow,
-    ProfileResult,
     SizeResult,
 )
 

@@ -12,7 +12,8 @@ from kvprof.hookspecs import Engine
 from kvprof.layout import CacheLayout, Mode
 from kvprof.measure.jobs import Streamed
 from kvprof.model import Model
-from kvprof.result import BalancePoint, CapacityPoint, StepResult
+from kvprof.profile_result import CapacityPoint, StepResult
+from kvprof.result import BalancePoint
 from kvprof.size import Request, place
 
 _STREAM_OF = {

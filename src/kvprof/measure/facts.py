@@ -9,7 +9,7 @@ from kvprof.measure.jobs import Workbench
 from kvprof.measure.pool import Pool
 from kvprof.measure.sampler import Paired
 from kvprof.plan import AllocationPlan
-from kvprof.result import AllocationResult, CpuFacts, DeviceResult, FragmentationResult
+from kvprof.profile_result import AllocationResult, CpuFacts, DeviceResult, FragmentationResult
 
 
 def device_facts(bench: Workbench) -> DeviceResult:

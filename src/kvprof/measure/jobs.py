@@ -14,7 +14,7 @@ from kvprof.measure.pool import Pool, Progress
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
 from kvprof.measure.variants import bytes_per_s, fastest
-from kvprof.result import StreamFacts
+from kvprof.profile_result import StreamFacts
 
 _ROUNDS = 2
 _QUICK_ROUNDS = 3

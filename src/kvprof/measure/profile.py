@@ -24,7 +24,7 @@ from kvprof.measure.tables import admit_all
 from kvprof.model import Model
 from kvprof.operations import STEP_OPERATIONS
 from kvprof.plan import AllocationPlan
-from kvprof.result import LengthFacts, OrderFacts, ProfileResult
+from kvprof.profile_result import LengthFacts, OrderFacts, ProfileResult
 from kvprof.size import Request, size_placement
 from kvprof.units import format_bytes
 

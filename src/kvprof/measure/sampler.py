@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from kvprof.result import SampleSeconds
+from kvprof.profile_result import SampleSeconds
 
 
 class Timed(Protocol):

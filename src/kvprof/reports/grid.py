@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kvprof.profile_result import ProfileResult, StreamFacts
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import ProfileResult, StreamFacts
 from kvprof.units import (
     format_bytes,
     format_count,

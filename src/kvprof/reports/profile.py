@@ -8,11 +8,11 @@ from typing import Literal
 from msgspec.structs import replace
 
 from kvprof.document import Document
+from kvprof.profile_result import AllocationResult, DeviceResult, ProfileResult
 from kvprof.reports.balance import balance_sheet
 from kvprof.reports.grid import grid_sheet, shape_text
 from kvprof.reports.orders import order_text, orders_sheet
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import AllocationResult, DeviceResult, ProfileResult
 from kvprof.units import (
     format_bytes,
     format_count,
