@@ -15,15 +15,19 @@ constexpr std::size_t word_bytes = sizeof(std::uint64_t);
 constexpr std::size_t vector_words = vector_bytes / word_bytes;
 constexpr std::size_t line_bytes = 64;
 
-/// Words in a register; may lie at any address, over objects of any type.
-typedef std::uint64_t Vector
-    __attribute__((vector_size(KVPROF_VECTOR_BYTES), aligned(1), may_alias));
+/// Words in a register.
+typedef std::uint64_t Vector __attribute__((vector_size(KVPROF_VECTOR_BYTES)));
 typedef std::uint32_t Vector32 __attribute__((vector_size(KVPROF_VECTOR_BYTES)));
 typedef float VectorFloat __attribute__((vector_size(KVPROF_VECTOR_BYTES)));
 
-inline Vector load(const std::byte* from) { return *reinterpret_cast<const Vector*>(from); }
+/// The same in memory, at any address and over objects of any type. A variable of this type would
+/// lie at any address too, which clang forgets where it is passed by reference.
+typedef std::uint64_t VectorInMemory
+    __attribute__((vector_size(KVPROF_VECTOR_BYTES), aligned(1), may_alias));
 
-inline void store(std::byte* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
+inline Vector load(const std::byte* from) { return *reinterpret_cast<const VectorInMemory*>(from); }
+
+inline void store(std::byte* to, Vector value) { *reinterpret_cast<VectorInMemory*>(to) = value; }
 
 /// `to` must be aligned to a vector.
 inline void store_non_temporal(std::byte* to, Vector value) {
