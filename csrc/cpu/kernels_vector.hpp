@@ -5,6 +5,8 @@
 #include <cstring>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace kvprof {
@@ -37,6 +39,15 @@ inline void store_non_temporal(std::byte* to, Vector value) {
   _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(value));
 #elif defined(__x86_64__)
   _mm_stream_si128(reinterpret_cast<__m128i*>(to), reinterpret_cast<__m128i>(value));
+#elif defined(__aarch64__)
+  // There is such a store of pairs only: the halves of the register are one.
+  const auto both = (uint64x2_t)value;
+  const uint64x1_t low = vget_low_u64(both);
+  const uint64x1_t high = vget_high_u64(both);
+  asm volatile("stnp %d[low], %d[high], [%[to]]"
+               :
+               : [low] "w"(low), [high] "w"(high), [to] "r"(to)
+               : "memory");
 #else
   store(to, value);
 #endif
