@@ -24,8 +24,10 @@ std::uint64_t over_streams(std::byte* base, Share share, std::size_t streams, Ke
   return kernel(spans, streams, 0);
 }
 
-/// How many streams a variant of reading or updating interleaves.
-std::size_t streams_of(const std::string& variant) {
+/// How many streams a variant of reading or updating interleaves; the usual one for an empty name.
+template <class Kernel>
+std::size_t streams_of(const std::string& name, const Variants<Kernel>& variants) {
+  const std::string variant = name.empty() ? variants.first->name : name;
   return variant.rfind("eight", 0) == 0 ? 8 : variant.rfind("four", 0) == 0 ? 4 : 1;
 }
 
@@ -72,7 +74,7 @@ StreamResult CpuBackend::read_ceiling(std::byte* base, const std::string& varian
                                       std::int64_t nbytes) {
   const ReadKernel kernel =
       variant == plain_loop ? kernels_.read_plain_loop : variant_named(variant, kernels_.read);
-  const std::size_t streams = streams_of(variant);
+  const std::size_t streams = streams_of(variant, kernels_.read);
   return stream(nbytes, page_grain, nbytes,
                 [&](Share share) { return over_streams(base, share, streams, kernel); });
 }
@@ -87,7 +89,7 @@ StreamResult CpuBackend::rmw_ceiling(std::byte* base, const std::string& variant
   const auto add = [&](const Span* spans, std::size_t count, std::size_t ahead) {
     return kernel(spans, count, ahead, {addend, 1, 0});
   };
-  const std::size_t streams = streams_of(variant);
+  const std::size_t streams = streams_of(variant, kernels_.update_words);
   return stream(nbytes, page_grain, 2 * nbytes,
                 [&](Share share) { return over_streams(base, share, streams, add); });
 }

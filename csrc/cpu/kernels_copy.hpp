@@ -64,6 +64,10 @@ constexpr Variant<CopyKernel> copy_variants[] = {
 #endif
     {"plain", copy_vectors<false, 0>},
     {"memcpy", copy_memcpy},
+#if defined(__aarch64__)
+    {"non_temporal", copy_vectors<true, 0>},
+    {"non_temporal_ahead", copy_vectors<true, 4096>},
+#endif
 };
 
 }  // namespace

@@ -100,16 +100,34 @@ struct DecayBfloat16 {
 /// are computed a hundred times more slowly.
 class DenormalsAreZero {
  public:
-#if defined(__x86_64__)
-  DenormalsAreZero() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
-  ~DenormalsAreZero() { _mm_setcsr(before_); }
+  DenormalsAreZero() : before_(control()) { set_control(before_ | flush); }
+  ~DenormalsAreZero() { set_control(before_); }
+  DenormalsAreZero(const DenormalsAreZero&) = delete;
+  DenormalsAreZero& operator=(const DenormalsAreZero&) = delete;
 
  private:
-  unsigned before_;
+#if defined(__x86_64__)
+  using Control = unsigned;
+  static constexpr Control flush = 0x8040;  // of operands, of results
+  static Control control() { return _mm_getcsr(); }
+  static void set_control(Control value) { _mm_setcsr(value); }
+#elif defined(__aarch64__)
+  using Control = std::uint64_t;
+  static constexpr Control flush = Control{1} << 24;
+  static Control control() {
+    Control value;
+    asm volatile("mrs %0, fpcr" : "=r"(value) : : "memory");
+    return value;
+  }
+  static void set_control(Control value) { asm volatile("msr fpcr, %0" : : "r"(value) : "memory"); }
 #else
-  DenormalsAreZero() {}
-  ~DenormalsAreZero() {}
+  using Control = int;
+  static constexpr Control flush = 0;
+  static Control control() { return 0; }
+  static void set_control(Control) {}
 #endif
+
+  Control before_;
 };
 
 template <class Order>

@@ -5,6 +5,8 @@
 #include <cstring>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace kvprof {
@@ -15,15 +17,19 @@ constexpr std::size_t word_bytes = sizeof(std::uint64_t);
 constexpr std::size_t vector_words = vector_bytes / word_bytes;
 constexpr std::size_t line_bytes = 64;
 
-/// Words in a register; may lie at any address, over objects of any type.
-typedef std::uint64_t Vector
-    __attribute__((vector_size(KVPROF_VECTOR_BYTES), aligned(1), may_alias));
+/// Words in a register.
+typedef std::uint64_t Vector __attribute__((vector_size(KVPROF_VECTOR_BYTES)));
 typedef std::uint32_t Vector32 __attribute__((vector_size(KVPROF_VECTOR_BYTES)));
 typedef float VectorFloat __attribute__((vector_size(KVPROF_VECTOR_BYTES)));
 
-inline Vector load(const std::byte* from) { return *reinterpret_cast<const Vector*>(from); }
+/// The same in memory, at any address and over objects of any type. A variable of this type would
+/// lie at any address too, which clang forgets where it is passed by reference.
+typedef std::uint64_t VectorInMemory
+    __attribute__((vector_size(KVPROF_VECTOR_BYTES), aligned(1), may_alias));
 
-inline void store(std::byte* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
+inline Vector load(const std::byte* from) { return *reinterpret_cast<const VectorInMemory*>(from); }
+
+inline void store(std::byte* to, Vector value) { *reinterpret_cast<VectorInMemory*>(to) = value; }
 
 /// `to` must be aligned to a vector.
 inline void store_non_temporal(std::byte* to, Vector value) {
@@ -33,6 +39,15 @@ inline void store_non_temporal(std::byte* to, Vector value) {
   _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(value));
 #elif defined(__x86_64__)
   _mm_stream_si128(reinterpret_cast<__m128i*>(to), reinterpret_cast<__m128i>(value));
+#elif defined(__aarch64__)
+  // There is such a store of pairs only: the halves of the register are one.
+  const auto both = (uint64x2_t)value;
+  const uint64x1_t low = vget_low_u64(both);
+  const uint64x1_t high = vget_high_u64(both);
+  asm volatile("stnp %d[low], %d[high], [%[to]]"
+               :
+               : [low] "w"(low), [high] "w"(high), [to] "r"(to)
+               : "memory");
 #else
   store(to, value);
 #endif

@@ -57,6 +57,9 @@ constexpr Variant<WriteKernel> write_variants[] = {
     {"rep_stosq", write_rep_stosq},
 #endif
     {"plain", write<false>},
+#if defined(__aarch64__)
+    {"non_temporal", write<true>},
+#endif
 };
 
 constexpr std::uint64_t splitmix_step = 0x9E3779B97F4A7C15;

@@ -106,7 +106,8 @@ enum class Stream { decode_read, append, state_update, block_copy, swap, zero };
 enum class Element { word64, float32, bfloat16 };
 
 /// What a state update does to an element x: x + addend for 64-bit words (the last bytes of a run,
-/// fewer than eight, are a shorter word), x * decay + input in float32 for floats.
+/// fewer than eight, are a shorter word), x * decay + input in float32 for floats, with two
+/// roundings. Denormal operands and results count as zero.
 struct Update {
   Element element = Element::word64;
   std::uint64_t addend = 0;

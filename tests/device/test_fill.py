@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from kvprof import _core
 
-WORD = 8
+from .model import WORD, assert_same, bytes_of
 
 
 def splitmix64(seed: int, words: int) -> NDArray[np.uint64]:
@@ -23,10 +23,10 @@ def test_fill_is_splitmix64_of_seed_and_address(
     backend: _core.CpuBackend, memory: _core.Memory, begin: int, end: int
 ) -> None:
     backend.fill(memory, 0, memory.nbytes, 7)
-    expected = np.frombuffer(memory, np.uint8).copy()
+    expected = bytes_of(memory).copy()
     seconds = backend.fill(memory, begin, end - begin, 99)
     expected[begin:end] = splitmix64(99, memory.nbytes // WORD).view(np.uint8)[begin:end]
-    np.testing.assert_array_equal(np.frombuffer(memory, np.uint8), expected)
+    assert_same(bytes_of(memory), expected)
     assert seconds > 0
 
 
@@ -37,3 +37,57 @@ def test_filled_words_are_neither_zero_nor_repeated(
     words = np.frombuffer(memory, np.uint64)
     assert np.all(words != 0)
     assert len(np.unique(words)) == len(words)
+
+
+# Nothing, less than a page for each thread, and some pages and a rest that no page divides.
+@pytest.mark.parametrize(("begin", "end"), [(64, 64), (5, 8200), (3, 300_001)])
+@pytest.mark.parametrize("parts", [1, 2, 7, 1000])
+@pytest.mark.parametrize("finite", [False, True])
+def test_the_parts_of_a_fill_are_the_whole_and_no_more(
+    backend: _core.CpuBackend,
+    memory: _core.Memory,
+    begin: int,
+    end: int,
+    parts: int,
+    finite: bool,
+) -> None:
+    backend.fill(memory, 0, memory.nbytes, 7)
+    backend.fill(memory, begin, end - begin, 99, finite=finite)
+    whole = bytes_of(memory).copy()
+    backend.fill(memory, 0, memory.nbytes, 7)
+    written = np.zeros(memory.nbytes, int)
+    before = bytes_of(memory).copy()
+    for part in range(parts):
+        backend.fill(memory, begin, end - begin, 99, finite=finite, part=part, parts=parts)
+        if parts <= 7:
+            written += bytes_of(memory) != before
+            before = bytes_of(memory).copy()
+    assert_same(bytes_of(memory), whole)
+    assert written.max() <= 1
+
+
+def test_a_part_that_there_is_not_is_refused(
+    backend: _core.CpuBackend, memory: _core.Memory
+) -> None:
+    for part, parts in ((-1, 2), (2, 2), (0, 0), (0, -1)):
+        with pytest.raises(ValueError, match=f"part is {part} of {parts}"):
+            backend.fill(memory, 0, 64, 1, part=part, parts=parts)
+
+
+def test_a_finite_fill_holds_floats_of_every_width(
+    backend: _core.CpuBackend, memory: _core.Memory
+) -> None:
+    backend.fill(memory, 0, memory.nbytes, 7, finite=True)
+    halves = np.frombuffer(memory, np.uint16)
+    float16, float32 = halves.view(np.float16), np.frombuffer(memory, np.float32)
+    bfloat16 = (halves.astype(np.uint32) << 16).view(np.float32)
+    # The exponent of [0.5, 1) in bfloat16 and float32 is, with a bit of the mantissa, 1.75 or more
+    # in float16.
+    for values, least, most in ((float16, 1.75, 2), (bfloat16, 0.5, 1), (float32, 0.5, 1)):
+        assert np.all(np.isfinite(values))
+        assert np.all((np.abs(values) >= least) & (np.abs(values) < most))
+        assert 0.4 < np.mean(values < 0) < 0.6
+    # The bits that are left are those of the fill that is not finite.
+    words = np.frombuffer(memory, np.uint64)
+    kept = np.uint64(0x807F807F807F807F)
+    np.testing.assert_array_equal(words & kept, splitmix64(7, len(words)) & kept)

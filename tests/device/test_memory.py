@@ -1,9 +1,11 @@
-"""Memory of the backends: policies, the buffer protocol, release; and how a backend is made."""
+"""Memory of the backends: policies, the buffer protocol, release, locks, guard pages."""
 
 import gc
+import os
+import signal
 import subprocess
 import sys
-import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,68 +74,82 @@ def test_bad_allocations_are_refused(backend: _core.CpuBackend) -> None:
         backend.allocate(4096, "vmm")  # type: ignore[arg-type]
 
 
-def test_facts_are_those_of_this_machine(backend: _core.CpuBackend) -> None:
-    facts = backend.facts
-    assert facts.name
-    assert facts.backend == "cpu"
-    assert facts.compute_units == len(backend.cpus)
-    assert facts.memory_bytes > facts.last_level_cache_bytes > 0
-    assert facts.bus_peak_bytes_per_s is None
+def locked_bytes(address: int) -> int:
+    """What the system says of the mapping that starts there."""
+    mappings = Path("/proc/self/smaps").read_text().splitlines()
+    start = next(i for i, line in enumerate(mappings) if line.startswith(f"{address:x}-"))
+    locked = next(line for line in mappings[start:] if line.startswith("Locked:"))
+    return int(locked.split()[1]) * 1024
 
 
-def test_bad_cpus_are_refused() -> None:
-    cpu = _core.CpuBackend().cpus[0]
-    with pytest.raises(ValueError, match="cpus is empty"):
-        _core.CpuBackend([])
-    with pytest.raises(ValueError, match=f"CPU {cpu} is named twice"):
-        _core.CpuBackend([cpu, cpu])
-    with pytest.raises(ValueError, match="CPU 1000000 may not be used"):
-        _core.CpuBackend([1_000_000])
+sanitizers_ignore_mlock = pytest.mark.skipif(
+    "KVPROF_SANITIZER" in os.environ, reason="sanitizers replace mlock by nothing"
+)
 
 
-def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KVPROF_INSTRUCTION_SET", "mmx")
-    with pytest.raises(ValueError, match=r"KVPROF_INSTRUCTION_SET is 'mmx', this CPU runs: base"):
-        _core.CpuBackend()
+@sanitizers_ignore_mlock
+def test_a_lock_is_what_the_system_has(backend: _core.CpuBackend) -> None:
+    memory = backend.allocate(32_768, "plain")
+    address = np.frombuffer(memory, np.uint8).ctypes.data
+    assert locked_bytes(address) == 0
+    reason = memory.lock()
+    if reason is not None:
+        pytest.skip(f"this system locks no 32 KiB: {reason}")
+    assert locked_bytes(address) == 32_768
+    memory.release()
+    with pytest.raises(ValueError, match="released"):
+        memory.lock()
 
 
-def test_callers_in_several_threads_are_served_in_turn(backend: _core.CpuBackend) -> None:
-    memory = backend.allocate(1 << 20)
-    variant = backend.ceiling_variants("read")[0]
-    backend.fill(memory, 0, memory.nbytes, 1)
-    expected = backend.ceiling(memory, "read", variant, 0, memory.nbytes).checksum
-    sums: list[int] = []
-
-    def read() -> None:
-        passes = (backend.ceiling(memory, "read", variant, 0, memory.nbytes) for _ in range(20))
-        sums.extend(result.checksum for result in passes)
-
-    threads = [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(sums) == {expected}
-    assert len(sums) == 60
-
-
-FORK = """
-import os
+# The module first: another user may not be allowed to read where it is installed.
+UNLOCKABLE = """
+import os, resource
 from kvprof import _core
 backend = _core.CpuBackend()
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+if os.getuid() == 0:
+    os.setresuid(65534, 65534, 65534)  # root may lock beyond any limit
 memory = backend.allocate(4096)
-child = os.fork()
-if child == 0:
-    try:
-        backend.fill(memory, 0, 4096, 1)
-    except RuntimeError:
-        del backend
-        _core.CpuBackend().fill(memory, 0, 4096, 1)
-        os._exit(0)
-    os._exit(1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print(memory.lock())
+assert backend.fill(memory, 0, 4096, 1) > 0
 """
 
 
-def test_a_forked_child_is_told_to_make_its_own_backend() -> None:
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=60)
+@sanitizers_ignore_mlock
+def test_a_lock_that_is_refused_says_why_and_the_memory_works() -> None:
+    command = [sys.executable, "-c", UNLOCKABLE]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    # ENOMEM where some may be locked, EPERM where nothing may.
+    assert ran.stdout.strip() in {os.strerror(12), os.strerror(1)}
+
+
+TOUCH = """
+import ctypes, resource, sys
+from kvprof import _core
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+memory = _core.CpuBackend().allocate(8192, sys.argv[1])
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+byte = ctypes.c_ubyte.from_address(start + int(sys.argv[2]))
+if sys.argv[3] == "read":
+    byte.value
+else:
+    byte.value = 1
+"""
+
+
+@pytest.mark.parametrize("access", ["read", "write"])
+@pytest.mark.parametrize("policy", ["huge_pages", "plain"])
+@pytest.mark.parametrize(
+    ("offset", "inside"), [(-1, False), (0, True), (8191, True), (8192, False)]
+)
+def test_nothing_beside_a_memory_can_be_touched(
+    policy: str, offset: int, inside: bool, access: str
+) -> None:
+    # A sanitizer would catch the signal and end with a report.
+    options = {
+        f"{name}_OPTIONS": os.environ.get(f"{name}_OPTIONS", "") for name in ("ASAN", "TSAN")
+    }
+    environment = os.environ | {name: f"{held}:handle_segv=0" for name, held in options.items()}
+    command = [sys.executable, "-c", TOUCH, policy, str(offset), access]
+    ran = subprocess.run(command, env=environment, check=False, timeout=60)
+    assert ran.returncode == (0 if inside else -signal.SIGSEGV)
