@@ -1,6 +1,5 @@
 #include "cpu/cpu_backend.hpp"
 
-#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -30,15 +29,6 @@ void append_rows(const SlotPlan& plan, Share share, std::byte* memory, const std
       from += segment.row_bytes;
     }
   }
-}
-
-/// The rows to append are in cache: there is nothing to prefetch.
-std::vector<std::string> without_prefetch(std::vector<std::string> names) {
-  const auto prefetches = [](const std::string& name) {
-    return name.find("temporal_") < name.size();
-  };
-  names.erase(std::remove_if(names.begin(), names.end(), prefetches), names.end());
-  return names;
 }
 
 void refuse_overlap(const PagePlan& plan, const char* operation) {
@@ -105,7 +95,7 @@ std::vector<std::string> CpuBackend::variants(Stream stream) const {
     case Stream::zero:
       return names_of(kernels_.write);
     case Stream::append:
-      return without_prefetch(names_of(kernels_.copy));
+      return names_of(kernels_.append);
     case Stream::block_copy:
     case Stream::swap:
       break;
@@ -170,7 +160,7 @@ StreamResult CpuBackend::state_update(Memory& memory, const PagePlan& plan, cons
 StreamResult CpuBackend::append(Memory& memory, const SlotPlan& plan, const std::byte* source,
                                 std::int64_t source_bytes, const std::string& variant) {
   memory.check_extent(plan.extent_bytes());
-  const CopyKernel kernel = variant_named(variant, kernels_.copy);
+  const CopyKernel kernel = variant_named(variant, kernels_.append);
   const std::int64_t row_bytes = plan.placement().row_bytes();
   if (source_bytes == 0 || source_bytes % row_bytes != 0) {
     throw std::invalid_argument("source has " + std::to_string(source_bytes) +

@@ -68,6 +68,7 @@ struct KernelTable {
   Variants<UpdateKernel> update_bfloat16;
   Variants<WriteKernel> write;
   Variants<CopyKernel> copy;
+  Variants<CopyKernel> append;
 
   /// Sums words by a loop without unrolling, vectors or hints: what a compiler makes of it.
   ReadKernel read_plain_loop;

@@ -26,6 +26,7 @@ constexpr Variants<Kernel> all_of(const Variant<Kernel> (&variants)[count]) {
    all_of(update_bfloat16_variants),         \
    all_of(write_variants),                   \
    all_of(copy_variants),                    \
+   all_of(append_variants),                  \
    read_plain_loop,                          \
    fence,                                    \
    fill}

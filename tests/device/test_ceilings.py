@@ -54,8 +54,9 @@ def test_the_ceilings_have_the_variants_of_the_streams(backend: _core.CpuBackend
     assert reads == [*backend.variants("decode_read"), "plain_loop"]
     assert backend.ceiling_variants("rmw") == backend.variants("state_update")
     assert backend.ceiling_variants("write") == backend.variants("zero")
-    for stream in ("append", "block_copy", "swap"):
-        assert backend.ceiling_variants("copy") == backend.variants(stream)
+    assert backend.ceiling_variants("copy") == backend.variants("block_copy")
+    assert backend.variants("swap") == backend.variants("block_copy")
+    assert set(backend.variants("append")) < set(backend.variants("block_copy"))
     for kind in ("read", "rmw", "write", "copy"):
         names = backend.ceiling_variants(kind)
         assert len(set(names)) == len(names) > 0

@@ -92,13 +92,13 @@ def test_a_lock_is_what_the_system_has(backend: _core.CpuBackend) -> None:
     memory = backend.allocate(32_768, "plain")
     address = np.frombuffer(memory, np.uint8).ctypes.data
     assert locked_bytes(address) == 0
-    reason = memory.lock()
+    reason = memory.lock(memory.nbytes)
     if reason is not None:
         pytest.skip(f"this system locks no 32 KiB: {reason}")
     assert locked_bytes(address) == 32_768
     memory.release()
     with pytest.raises(ValueError, match="released"):
-        memory.lock()
+        memory.lock(memory.nbytes)
 
 
 # The module first: another user may not be allowed to read where it is installed.
@@ -110,7 +110,7 @@ resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
 if os.getuid() == 0:
     os.setresuid(65534, 65534, 65534)  # root may lock beyond any limit
 memory = backend.allocate(4096)
-print(memory.lock())
+print(memory.lock(memory.nbytes))
 assert backend.fill(memory, 0, 4096, 1) > 0
 """
 
