@@ -7,5 +7,6 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "Block allocation and the CPU backend of kvprof.";
   module.attr("COMPILER") = KVPROF_COMPILER;
   kvprof::bind_allocation(module);
+  kvprof::bind_plans(module);
   kvprof::bind_cpu(module);
 }
