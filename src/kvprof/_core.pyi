@@ -411,7 +411,8 @@ class CpuBackend:
 
         ``word64``: x + ``addend``, modulo 2**64; the last bytes of a run, fewer than eight, are a
         shorter word. ``float32``: x * ``decay`` + ``input``, both results rounded. ``bfloat16``:
-        the same in float32, then rounded to nearest even; values must be finite.
+        the same in float32, then rounded to nearest even; values must be finite. Denormal floats
+        count as zero.
 
         Raises
         ------
