@@ -2,12 +2,15 @@
 
 Streams against ceilings, NumPy and libc; small against huge pages; the grid over batch and context;
 memory orders; and how steady five profiles are, alone and beside a process that loads one core.
+Each section is written when it is done; one that is measured again replaces its figures alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,25 +95,26 @@ def baselines_section(bench: Bench) -> dict[str, Any]:
     }
 
 
-def measure(sections: list[str], seconds: float, runs: int) -> dict[str, Any]:
-    """All sections that were asked for."""
-    found: dict[str, Any] = {"machine": machine()}
+def measured(
+    sections: list[str], seconds: float, runs: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The figures of each section that was asked for, as it is done."""
     if {"streams", "baselines"} & set(sections):
-        bench, found["device"] = opened(seconds)
+        bench, device = opened(seconds)
         if "streams" in sections:
-            found |= streams_section(bench)
+            yield "streams", {"device": device, **streams_section(bench)}
         if "baselines" in sections:
-            found["baselines"] = baselines_section(bench)
+            yield "baselines", {"baselines": baselines_section(bench)}
         bench.memory.release()
         bench.host.release()
     if "grid" in sections:
-        found["grid"] = grid()
+        yield "grid", {"grid": grid()}
     if "orders" in sections:
-        found["orders"] = memory_orders()
+        yield "orders", {"orders": memory_orders()}
     if "steady" in sections:
         last = _core.CpuBackend().cpus[-1]
-        found["steady"] = {"alone": steady(runs, None), "beside_a_load": steady(runs, last)}
-    return found
+        alone = steady(runs, None)
+        yield "steady", {"steady": {"alone": alone, "beside_a_load": steady(runs, last)}}
 
 
 def main() -> None:
@@ -120,11 +124,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="profiles to compare (5)")
     parser.add_argument("-o", "--output", type=Path, default=results_folder() / "cpu.json")
     arguments = parser.parse_args()
-    figures = measure(arguments.sections, arguments.seconds, arguments.runs)
-    write(figures, arguments.output)
-    text = markdown(figures)
-    arguments.output.with_suffix(".md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    output: Path = arguments.output
+    figures: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
+    for section, found in measured(arguments.sections, arguments.seconds, arguments.runs):
+        figures |= {"machine": machine(), **found}
+        about = {key: figures["machine"][key] for key in ("date", "commit", "load_average")}
+        figures.setdefault("measured", {})[section] = about
+        write(figures, output)
+        output.with_suffix(".md").write_text(markdown(figures), encoding="utf-8")
+    sys.stdout.write(markdown(figures))
 
 
 if __name__ == "__main__":

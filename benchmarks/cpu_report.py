@@ -17,6 +17,9 @@ def markdown(figures: dict[str, Any]) -> str:
 
 def _lines(figures: dict[str, Any]) -> Iterator[str]:
     yield from _machine(figures)
+    for section, about in figures.get("measured", {}).items():
+        yield f"- {section}: measured {about['date']} at commit {about['commit'][:12]}"
+    yield ""
     yield from _goals(figures)
     if "streams" in figures:
         yield from _ceilings(figures)
@@ -47,7 +50,7 @@ def _machine(figures: dict[str, Any]) -> Iterator[str]:
     yield f"Family and model {' / '.join(filter(None, found['cpu_family_model']))}; {caches}; "
     yield f"{format_bytes(found['memory_bytes'])}, pages of {found['page_bytes']} B, huge pages "
     yield f"{found['huge_pages']}; Linux {found['kernel']}; {found['compiler']}; Python "
-    yield f"{found['python']}; commit {found['commit']}; {found['date']}."
+    yield f"{found['python']}."
     yield ""
     if device := figures.get("device"):
         memory = device["memory"]
