@@ -124,6 +124,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="profiles to compare (5)")
     parser.add_argument("-o", "--output", type=Path, default=results_folder() / "cpu.json")
     arguments = parser.parse_args()
+    if arguments.seconds <= 0 or arguments.runs < 2:
+        parser.error("--seconds must be above 0, --runs 2 or more")
     output: Path = arguments.output
     figures: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
     for section, found in measured(arguments.sections, arguments.seconds, arguments.runs):

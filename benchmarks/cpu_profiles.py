@@ -40,7 +40,7 @@ def grid() -> list[dict[str, Any]]:
             "sequences": result["sequences"],
             "tokens": result["tokens"],
             "step_seconds": result["step"]["seconds"],
-            "bytes": next(s["bytes"] for s in result["streams"] if s["op"] == "decode_read"),
+            "bytes": result["step"]["bytes_read"],
             "orders": {
                 s["order"]: {key: s[key] for key in ("bytes_per_s", "ratio_to_ceiling", "noisy")}
                 for s in result["streams"]

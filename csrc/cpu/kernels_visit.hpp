@@ -55,11 +55,10 @@ struct Interleaved {
     if constexpr (distance_bytes == 0) {
       done = steps<false>(spans, done, shortest, spans, 0, visit, sums);
     } else {
-      const std::size_t asked = shortest - smaller(shortest, distance_bytes);
-      done = steps<true>(spans, done, asked, spans, distance_bytes, visit, sums);
+      const std::size_t ahead = smaller(shortest, distance_bytes);
+      done = steps<true>(spans, done, shortest - ahead, spans, ahead, visit, sums);
       if (has_next) {
-        done = steps<true>(spans, done, shortest, spans + streams, distance_bytes - shortest, visit,
-                           sums);
+        done = steps<true>(spans, done, shortest, spans + streams, ahead - shortest, visit, sums);
       }
       done = steps<false>(spans, done, shortest, spans, 0, visit, sums);
     }

@@ -41,7 +41,9 @@ void copy_spans(PageSpans& sources, PageSpans& targets, CopyKernel copy) {
   SpanQueue to(targets);
   while (!from.empty() && !to.empty()) {
     const std::size_t nbytes = std::min(from.front().nbytes, to.front().nbytes);
-    copy(to.front().data, from.front().data, nbytes, from.next());
+    const bool whole = nbytes == from.front().nbytes;
+    copy(to.front().data, from.front().data, nbytes,
+         whole ? from.next() : from.front().data + nbytes);
     from.take(nbytes);
     to.take(nbytes);
   }

@@ -160,9 +160,9 @@ void ThreadTeam::serve(std::size_t thread) {
 ThreadTeam::Report ThreadTeam::do_part(std::size_t thread, std::size_t job,
                                        const std::function<void(std::size_t)>& work) {
   const std::int64_t interruptions = interruptions_so_far();
+  wait_for_all(job);
   const Clock::time_point begin = Clock::now();
   const double cpu_seconds = cpu_seconds_so_far();
-  wait_for_all(job);
   work(thread);
   const Clock::time_point end = Clock::now();
   const double used = cpu_seconds_so_far() - cpu_seconds;

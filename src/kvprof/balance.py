@@ -27,9 +27,10 @@ def balance_points(
     """
     if plan.limits.memory_bytes is None or len(plan.groups) < 2:
         return ()
-    return tuple(
+    points = (
         _point(plan, tokens, sequences) for tokens in contexts for sequences in (None, *concurrency)
     )
+    return tuple({(point.tokens, point.sequences): point for point in points}.values())
 
 
 def _point(plan: AllocationPlan, tokens: int, sequences: int | None) -> BalancePoint:

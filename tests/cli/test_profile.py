@@ -365,6 +365,13 @@ def test_a_shape_that_does_not_fit_is_left_out_of_a_grid(session_cli, validated)
     assert "1,024k tokens" in run.stderr
 
 
+def test_operations_that_do_not_apply(fails):
+    states = ("profile", "--arch", "ssm", "--stream-memory", "64MiB", "--tokens", "16")
+    message = fails(2, *states, "--sequences", "1", "--operations", "append")
+    assert "append" in message
+    assert "state_update" in message
+
+
 def test_mixed_lengths_that_do_not_fit(fails):
     small = ("profile", "--arch", "mla", "--stream-memory", "64MiB")
     message = fails(3, *small, "--lengths", "400x16,1x256")

@@ -9,7 +9,6 @@ import pytest
 from kvprof._core import CpuBackend
 from kvprof.accounting import CacheGroup, cache_groups
 from kvprof.config_file import parse_config
-from kvprof.measure.ceilings import Ceilings
 from kvprof.measure.jobs import Workbench
 from kvprof.measure.pool import Pool
 from kvprof.measure.regions import plan_memory
@@ -83,7 +82,7 @@ def pool(backend: CpuBackend) -> Pool:
 
 @pytest.fixture(scope="session")
 def bench(backend: CpuBackend, pool: Pool) -> Workbench:
-    return Workbench(backend, pool, Ceilings(backend, pool), seed=3)
+    return Workbench(backend, pool, seed=3)
 
 
 @pytest.fixture(params=sorted(SMALL_CONFIGS))

@@ -12,9 +12,10 @@ import pytest
 from kvprof._core import CopyPlan, CpuBackend
 from kvprof.layout import Once
 from kvprof.measure.jobs import Workbench, run_jobs
+from kvprof.measure.passes import Pass
 from kvprof.measure.pool import Pool
 from kvprof.measure.regions import Region, map_regions
-from kvprof.measure.streams import table_jobs
+from kvprof.measure.streams import table_jobs, workload_jobs
 from kvprof.measure.tables import (
     admit_all,
     host_plan,
@@ -80,7 +81,7 @@ def nothing(backend: CpuBackend, *arguments: Any) -> None:
 
 
 def state_regions_are_finite(backend: CpuBackend, pool: Pool, regions: tuple[Region, ...]) -> None:
-    Workbench(backend, pool, None, seed=3).refill(regions)  # type: ignore[arg-type]
+    Workbench(backend, pool, seed=3).refill(regions)
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda o: f"{o.heads}-{o.kv}-{o.outer}")
@@ -161,7 +162,7 @@ def test_a_faulty_backend_is_caught(
 
 
 def test_a_read_of_the_wrong_page_is_caught_after_ceilings_wrote_everywhere(
-    backend: CpuBackend, pool: Pool, bench: Workbench, small: Callable, placed: Callable
+    backend: CpuBackend, pool: Pool, small: Callable, placed: Callable
 ) -> None:
     plan, _ = placed(small("gqa"), 90, 16)
     allocator = admit_all(plan, [90, 17], 0)
@@ -170,8 +171,32 @@ def test_a_read_of_the_wrong_page_is_caught_after_ceilings_wrote_everywhere(
     others = table_runs(allocator, regions[0].group, 0) + np.array([[8, 0, 0]], np.uint32)
     wrong = page_plan(regions[0], others)
     misled: Any = Wrapped(backend, "decode_read", lambda b, m, p, v: b.decode_read(m, wrong, v))
-    bench = Workbench(misled, pool, bench.ceilings, seed=3)
+    bench = Workbench(misled, pool, seed=3)
     bench.refill(regions)
     jobs = table_jobs(bench, regions, allocator, "aged", 0)
     with pytest.raises(VerificationError, match="decode_read"):
         run_jobs(bench, regions, jobs, 1.0, lambda what, part: None)
+
+
+@pytest.mark.parametrize("operation", ["append", "zero", "block_copy", "swap"])
+def test_a_variant_that_does_nothing_is_caught_though_the_others_have_done_it(
+    backend: CpuBackend, pool: Pool, small: Callable, placed: Callable, operation: str
+) -> None:
+    """The one that does nothing is the fastest, so it is the one that is chosen."""
+    idle = backend.variants(operation)[-1]  # type: ignore[arg-type]
+
+    def lazy(backend: CpuBackend, *arguments: Any) -> Any:
+        *_, variant = arguments
+        if variant == idle:
+            return Pass(1e-9, 1000, 0.0, 0.0)
+        return getattr(backend, operation)(*arguments)
+
+    plan, _ = placed(small("gqa"), 90, 16)
+    allocator = admit_all(plan, [90, 17], 0)
+    regions = map_regions(plan)
+    bench = Workbench(Wrapped(backend, operation, lazy), pool, seed=3)  # type: ignore[arg-type]
+    jobs = workload_jobs(bench, regions, allocator, 0)
+    wanted = [job for job in jobs if job.op.startswith(operation)]
+    assert wanted
+    with pytest.raises(VerificationError, match=operation):
+        run_jobs(bench, regions, wanted, 1.0, lambda what, part: None)

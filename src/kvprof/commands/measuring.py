@@ -110,7 +110,7 @@ def timing_options(command: Any) -> Any:
             type=SECONDS,
             metavar="SECONDS",
             help="Time to sample the streams of each result in; touching and checking the memory "
-            "come on top  [default: 8; 3 for several shapes]",
+            "come on top  [default: 10; 4 for several shapes]",
         ),
         click.option(
             "--seed",

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _TOUCH_SECONDS = 4.0
 """What touching the default pool may take."""
-_BUDGET_SECONDS = 8.0
-_GRID_BUDGET_SECONDS = 3.0
+_BUDGET_SECONDS = 10.0
+_GRID_BUDGET_SECONDS = 4.0
 
 
 @click.command("profile")
@@ -53,7 +53,6 @@ def command(session: Any, /, **options: Any) -> None:
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
-    from kvprof.measure.ceilings import Ceilings  # noqa: PLC0415
     from kvprof.measure.jobs import Workbench  # noqa: PLC0415
     from kvprof.measure.pool import open_pool  # noqa: PLC0415
     from kvprof.measure.profile import Point, profile_points  # noqa: PLC0415
@@ -79,7 +78,7 @@ def command(session: Any, /, **options: Any) -> None:
             touch_seconds=_TOUCH_SECONDS,
             progress=progress,
         )
-        bench = Workbench(backend, pool, Ceilings(backend, pool), options["seed"])
+        bench = Workbench(backend, pool, options["seed"])
         results, left_out = profile_points(bench, points, progress)
     for error in left_out:
         click.echo(f"kvprof: warning: left out: {error.args[0]}", err=True)

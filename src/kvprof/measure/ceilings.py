@@ -30,8 +30,9 @@ class Ceilings:
     flush too; one that stores past the cache is not.
     """
 
-    def __init__(self, backend: Backend, pool: Pool) -> None:
+    def __init__(self, backend: Backend, pool: Pool, clock: CoreClock) -> None:
         self._backend = backend
+        self._clock = clock
         self._pool = pool
         self._half_bytes = pool.ceiling_bytes // 2 // _WHOLE_BYTES * _WHOLE_BYTES
         self._second = False
@@ -50,28 +51,33 @@ class Ceilings:
         """Median over all passes of this run."""
         return {kind: float(np.median(rates)) for kind, rates in self._rates.items()}
 
-    def operation(self, kind: str) -> Callable[[], StreamResult]:
-        """A pass of the fastest variant, from caches that are flushed where it would tell."""
-        flushed = kind in STORES and not self._variant[kind].startswith(_PAST_THE_CACHE)
+    def operation(self, kind: str, after: str) -> Callable[[], StreamResult]:
+        """A pass of the fastest variant, to come after passes of a stream's variant ``after``.
+
+        It is flushed for where either of them leaves written lines in the caches.
+        """
+        past = all(name.startswith(_PAST_THE_CACHE) for name in (self._variant[kind], after))
+        flushed = kind in STORES and not past
 
         def run() -> StreamResult:
             if flushed:
-                self.flush(kind)
+                self.flush(kind, self._variant[kind])
             result = self._pass(kind, self._variant[kind])
             self._rates[kind].append(result.nbytes / result.seconds)
             return result
 
         return run
 
-    def flush(self, kind: str) -> None:
-        """Drive a stream's bytes out of the caches before one of that direction.
+    def flush(self, kind: str, variant: str) -> None:
+        """Drive a stream's bytes out of the caches before a pass of that direction and variant.
 
-        Before a read they are filled with lines that were read. Before what writes they are filled
-        with written lines, each of which must go to memory before another line can come in, as in a
-        stream without end: else what a short one writes would still be in a cache when the clock
-        stops.
+        Before one that writes through the caches they are filled with written lines, each of which
+        must go to memory before another line can come in, as in a stream without end: else what a
+        short one writes would still be in a cache when the clock stops. Before one that reads, or
+        stores past the caches, they are filled with lines that were read: it leaves no written
+        lines, and must not pay for others'.
         """
-        by = "read" if kind == "read" else "rmw"
+        by = "read" if kind == "read" or variant.startswith(_PAST_THE_CACHE) else "rmw"
         self._pass(by, self._variant.get(by, ""))
 
     def _calibrate(self, kind: str) -> None:
@@ -79,10 +85,10 @@ class Ceilings:
 
         def cold(variant: str) -> StreamResult:
             if kind in STORES:
-                self.flush(kind)
+                self.flush(kind, variant)
             return self._pass(kind, variant)
 
-        rates = bytes_per_s(cold, variants, _ROUNDS, CoreClock())
+        rates = bytes_per_s(cold, variants, _ROUNDS, self._clock)
         self._variant[kind] = fastest(rates, _CLEARLY)
         self._rates[kind] = rates[self._variant[kind]]
 

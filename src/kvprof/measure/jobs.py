@@ -10,16 +10,13 @@ from msgspec import Struct
 from kvprof.device.backend import Backend
 from kvprof.layout import Once
 from kvprof.measure.ceilings import STORES, Ceilings
-from kvprof.measure.pool import Pool, Progress
+from kvprof.measure.pool import CACHES_OVER, Pool, Progress
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
 from kvprof.measure.variants import bytes_per_s, fastest
 from kvprof.profile_result import StreamFacts
 
-_ROUNDS = 2
-_QUICK_ROUNDS = 3
-_QUICK_SECONDS = 0.005
-_MORE_THAN_CACHES = 1.1
+_ROUNDS = 3
 _CLEARLY = 1.02
 """A variant is taken over the usual winner when it is that much faster."""
 
@@ -90,12 +87,12 @@ class Workbench:
         Of the pool's bytes and of shuffled orders.
     """
 
-    def __init__(self, backend: Backend, pool: Pool, ceilings: Ceilings, seed: int) -> None:
+    def __init__(self, backend: Backend, pool: Pool, seed: int) -> None:
         self.backend = backend
         self.pool = pool
-        self.ceilings = ceilings
         self.seed = seed
         self.clock = CoreClock()
+        self.ceilings = Ceilings(backend, pool, self.clock)
         self._chosen: dict[str, str] = {}
 
     def refill(self, regions: Sequence[Region]) -> None:
@@ -118,43 +115,39 @@ class Workbench:
     def variant_of(self, job: Job) -> str:
         """The fastest variant of a job's kernel, timed on the first job that asks.
 
-        Over bytes that the caches could hold, they are flushed before each pass.
+        Caches that could hold a part of its bytes are flushed before each pass.
         """
         if job.kernel not in self._chosen:
             self._chosen[job.kernel] = self._fastest(job)
         return self._chosen[job.kernel]
 
     def _fastest(self, job: Job) -> str:
-        flush = self.flush_of([job])
+        rates = bytes_per_s(
+            lambda variant: self._cold(job, variant), job.variants, _ROUNDS, self.clock
+        )
+        return fastest(rates, _CLEARLY)
 
-        def cold(variant: str) -> Timed:
-            flush()
-            return job.run(variant)
+    def needs_flush(self, jobs: Sequence[Job]) -> bool:
+        """Whether caches could hold a part of what one of the jobs goes over again.
 
-        quick = cold(job.variants[0]).seconds < _QUICK_SECONDS
-        rounds = _QUICK_ROUNDS if quick else _ROUNDS
-        return fastest(bytes_per_s(cold, job.variants, rounds, self.clock), _CLEARLY)
-
-    def flush_of(self, jobs: Sequence[Job]) -> Callable[[], object]:
-        """What keeps the bytes of jobs out of the caches when they run again, one after another.
-
-        Nothing is needed where they are read or updated and are more than the caches hold.
+        What only stores always does: what it writes may stay in a cache.
         """
-        kind = jobs[0].ceiling
-        size = sum(job.footprint_bytes for job in jobs)
-        if kind in STORES or size <= self.backend.facts.last_level_cache_bytes * _MORE_THAN_CACHES:
-            return lambda: self.ceilings.flush(kind)
-        return lambda: None
+        least = CACHES_OVER * self.backend.facts.last_level_cache_bytes
+        return any(job.ceiling in STORES or job.footprint_bytes < least for job in jobs)
+
+    def _cold(self, job: Job, variant: str) -> Timed:
+        if self.needs_flush([job]):
+            self.ceilings.flush(job.ceiling, variant)
+        return job.run(variant)
 
     def sample(self, job: Job, variant: str, budget_seconds: float) -> Paired:
         """The job against its ceiling, which flushes the caches where it does not only store."""
-        flush = self.flush_of([job]) if job.ceiling in STORES else lambda: None
+        ceiling = self.ceilings.operation(job.ceiling, variant)
 
-        def cold() -> Timed:
-            flush()
-            return job.run(variant)
+        def run() -> Timed:
+            return self._cold(job, variant) if job.ceiling in STORES else job.run(variant)
 
-        return sample_pair(cold, self.ceilings.operation(job.ceiling), budget_seconds, self.clock)
+        return sample_pair(run, ceiling, budget_seconds, self.clock)
 
 
 def run_jobs(
@@ -166,15 +159,16 @@ def run_jobs(
 ) -> tuple[list[Streamed], list[str]]:
     """Choose a variant for every job and verify it, then time each with an even share of the time.
 
-    The pool's ``regions`` are filled anew before both. The budget is for sampling alone. Returns
-    the timed jobs and the names of those that the budget did not cover.
+    The pool's ``regions`` are filled anew before they are verified and before they are timed. The
+    budget is for sampling alone. Returns the timed jobs and the names of those that the budget did
+    not cover.
     """
-    variants = []
-    bench.refill(regions)
-    for done, job in enumerate(jobs):
+    progress("choosing variants", 0.0)
+    variants = [bench.variant_of(job) for job in jobs]
+    bench.refill(regions)  # or a variant that does nothing would find what another one has done
+    for done, (job, variant) in enumerate(zip(jobs, variants, strict=True)):
         progress(f"verifying {job.op}", done / len(jobs))
-        variants.append(bench.variant_of(job))
-        job.verify(variants[-1])
+        job.verify(variant)
     bench.refill(regions)
     deadline = time.perf_counter() + budget_seconds
     timed: list[Streamed] = []

@@ -37,9 +37,10 @@ def move_jobs(bench: Workbench, region: Region, runs: Runs, tokens: int) -> Iter
     copied = min(most, region.blocks // 2)
     if copied:
         yield _copy_job(bench, region, places[:copied], places[copied : 2 * copied], tokens)
-    yield _zero_job(bench, region, places[:most], tokens)
     if on_host:
         yield from _swap_jobs(bench, region, places[:on_host], tokens)
+    # Last: what is copied and swapped must not be zeros, which are all alike.
+    yield _zero_job(bench, region, places[:most], tokens)
 
 
 def _shape(region: Region, blocks: Blocks, tokens: int) -> tuple[int, int]:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from kvprof._core import OutOfBlocks
 from kvprof.accounting import cache_groups
-from kvprof.errors import DoesNotFitError
+from kvprof.errors import DoesNotFitError, UsageError
 from kvprof.hookspecs import Engine
+from kvprof.layout import Once
 from kvprof.measure.ageing import read_aged
 from kvprof.measure.derived import capacity, decode_step, pool_balance
 from kvprof.measure.facts import allocation_facts, device_facts, fragmentation_facts
@@ -94,7 +95,7 @@ def profile_model(
     Raises
     ------
     UsageError
-        When the engine places nothing, or a dtype does not fit the model.
+        When the engine places nothing, a dtype does not fit the model, or no operation applies.
     DoesNotFitError
         When the pool cannot hold what was asked for; the message says what it could.
     VerificationError
@@ -136,13 +137,16 @@ def profile_model(
         capacity_memory_bytes=settings.capacity_bytes,
         warnings=(
             *_warnings(bench, live, streams, [*dropped, *reads.dropped]),
-            *_left_out_of_the_step(settings),
+            *_left_out_of_the_step(settings, plan),
         ),
     )
 
 
-def _left_out_of_the_step(settings: Settings) -> Iterator[str]:
-    missing = [name for name in STEP_OPERATIONS if name not in settings.operations]
+def _left_out_of_the_step(settings: Settings, plan: AllocationPlan) -> Iterator[str]:
+    states = [isinstance(group.keep, Once) for group in plan.groups]
+    needed = {"state_update"} if all(states) else set(STEP_OPERATIONS)
+    needed -= set() if any(states) else {"state_update"}
+    missing = [name for name in STEP_OPERATIONS if name in needed - settings.operations]
     if missing:
         yield (
             f"not timed by --operations: {', '.join(missing)}; where the decode step needs one of "
@@ -171,6 +175,12 @@ def _stream(
     bench.forget_choices()
     jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens)
     wanted = [job for job in jobs if settings.wants(job)]
+    if not wanted:
+        raise UsageError(
+            f"--operations is {', '.join(sorted(settings.operations))}, which this model has no "
+            "cache for",
+            hint=f"It has {', '.join(dict.fromkeys(job.op for job in jobs))}.",
+        )
     return run_jobs(bench, regions, wanted, settings.budget_seconds * (1 - _AGEING_SHARE), progress)
 
 

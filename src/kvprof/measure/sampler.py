@@ -30,7 +30,7 @@ class Timed(Protocol):
 Rates = NDArray[np.float64]
 Operation = Callable[[], Timed]
 
-MIN_SAMPLES = 5
+MIN_SAMPLES = 9
 MAX_SAMPLES = 60
 NOISE_BOUND = 0.01
 """Sampling stops when the median ratio's estimated relative error is below this."""
@@ -47,6 +47,8 @@ _LEAST_LOST_SECONDS = 10e-6
 _NORMAL_IQR = 1.349
 _MEDIAN_ERROR = 1.253
 """Standard error of a median over that of a mean, for normal samples."""
+_SHARED = 1.41
+"""Neighbouring ratios share a pass of the ceiling, so they tell less than as many apart would."""
 _CONFIDENCE = 2.8
 """Standard errors by which two medians of the same differ at most, 19 times of 20: 2 x sqrt(2)."""
 _BOTH = 2
@@ -133,7 +135,7 @@ def sample_pair(
 
     Both are run once unrecorded first; neither may leave bytes in a cache that the other would find
     there. Samples that were interrupted or throttled are left out and counted, unless fewer than
-    five would be left.
+    nine would be left.
     """
     clock = clock or CoreClock()
     deadline = time.perf_counter() + budget_seconds
@@ -145,7 +147,7 @@ def sample_pair(
     while len(kept) < MAX_SAMPLES and len(samples) < _BOTH * MAX_SAMPLES:
         timed = operation()
         after = ceiling()
-        disturbances = (clock.disturbance(one) for one in (timed, before, after))
+        disturbances = [clock.disturbance(one) for one in (timed, before, after)]
         samples.append(_Sample(before, timed, after, next(filter(None, disturbances), None)))
         before = after
         kept = [sample for sample in samples if sample.disturbance is None]
@@ -199,4 +201,5 @@ def _ratios(samples: list[_Sample]) -> Rates:
 
 def _relative_error(ratios: Rates) -> float:
     q1, median, q3 = np.percentile(ratios, (25, 50, 75))
-    return float(_MEDIAN_ERROR * (q3 - q1) / _NORMAL_IQR / median / np.sqrt(len(ratios)))
+    spread = (q3 - q1) / _NORMAL_IQR / median
+    return float(_SHARED * _MEDIAN_ERROR * spread / np.sqrt(len(ratios)))

@@ -53,7 +53,7 @@ def shape_text(result: ProfileResult) -> str:
 
 def latency_bound(read: StreamFacts, best_ratio: float) -> bool:
     """Whether a read is too small for the bandwidth to tell: see the notes of the sheet."""
-    return read.ratio_to_ceiling < _LATENCY_BOUND * best_ratio
+    return read.ratio_to_ceiling < _LATENCY_BOUND * min(1.0, best_ratio)
 
 
 def _reads(result: ProfileResult, cache: str) -> dict[str, StreamFacts]:
@@ -68,15 +68,16 @@ def _best_ratio(results: Sequence[ProfileResult], cache: str) -> float:
 def _row(result: ProfileResult, reads: dict[str, StreamFacts], best: float) -> tuple[str, ...]:
     fresh = reads.get("fresh")
     bound = "latency" if fresh and latency_bound(fresh, best) else "bandwidth"
+    unsure = "?" if fresh and fresh.noisy else ""
     return (
         shape_text(result),
         fresh.cache if fresh else "-",
         format_bytes(fresh.bytes) if fresh else "-",
         *(_rate(reads.get(order)) for order in ORDERS),
-        format_ratio(fresh.ratio_to_ceiling) if fresh else "-",
+        f"{'~' if fresh.noisy else ''}{format_ratio(fresh.ratio_to_ceiling)}" if fresh else "-",
         format_seconds(result.step.seconds),
         format_count(result.step.tokens_per_s),
-        bound if fresh else "-",
+        f"{bound}{unsure}" if fresh else "-",
     )
 
 

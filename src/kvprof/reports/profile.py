@@ -62,12 +62,11 @@ def _group_sheets(group: Sequence[ProfileResult]) -> list[Sheet]:
         return [_head(first), _streams(first), _fragmentation(first), *_capacity(first)]
     warnings = (f"{shape_text(r)}: {warning}" for r in group for warning in _warnings(r))
     grid = grid_sheet(f"{first.model.name}, engine {first.engine}", group)
-    capacity, *balance = _capacity(first)  # both are of the memory, not of a shape
+    capacity, *_ = _capacity(first)  # of the memory; a balance is of one shape's pools
     return [
         _head(first, shapes=len(group)),
         replace(grid, notes=(*grid.notes, *warnings)),
         replace(capacity, notes=()),
-        *balance,
     ]
 
 
@@ -165,7 +164,7 @@ def _streams(result: ProfileResult) -> Sheet:
     )
     notes = _warnings(result)
     if not rows:
-        return Sheet("Streams: none was measured within --time-budget", notes=notes)
+        return Sheet("Streams: none was measured", notes=notes)
     return Sheet("Streams (measured; each verified against NumPy first)", columns, rows, notes)
 
 
