@@ -47,19 +47,29 @@ def _machine(figures: dict[str, Any]) -> Iterator[str]:
     caches = ", ".join(f"L{c['level']} {c['type']} {c['size']}" for c in found["caches"])
     yield f"# {found['cpu']}, {found['logical_cpus']} CPUs"
     yield ""
-    yield f"Family and model {' / '.join(filter(None, found['cpu_family_model']))}; {caches}; "
-    yield f"{format_bytes(found['memory_bytes'])}, pages of {found['page_bytes']} B, huge pages "
-    yield f"{found['huge_pages']}; Linux {found['kernel']}; {found['compiler']}; Python "
-    yield f"{found['python']}."
+    yield (
+        f"Family and model {' / '.join(filter(None, found['cpu_family_model']))}; {caches}; "
+        f"{format_bytes(found['memory_bytes'])}, pages of {found['page_bytes']} B, huge pages "
+        f"{found['huge_pages']}; Linux {found['kernel']}; {found['compiler']}; Python "
+        f"{found['python']}."
+    )
     yield ""
     if device := figures.get("device"):
-        memory = device["memory"]
-        yield f"Memory of {format_bytes(memory['bytes'])}, "
-        yield f"{format_bytes(memory['huge_page_bytes'] or 0)} of it really in huge pages, on NUMA "
-        yield f"nodes {memory['node_bytes']}; threads on CPUs {device['cpus']}, pinned "
-        yield f"{device['pinned']}; {device['instruction_set']}; first touch "
-        yield f"{format_rate(device['first_touch_bytes_per_s'])}."
+        yield _memory(device)
         yield ""
+
+
+def _memory(device: dict[str, Any]) -> str:
+    memory = device["memory"]
+    nodes = (memory["node_bytes"] or {}).items()
+    where = ", ".join(f"{format_bytes(size)} on NUMA node {node}" for node, size in nodes)
+    cpus = ", ".join(map(str, device["cpus"]))
+    return (
+        f"Memory of {format_bytes(memory['bytes'])}, "
+        f"{format_bytes(memory['huge_page_bytes'] or 0)} of it really in huge pages; {where}; "
+        f"threads on CPUs {cpus}, {'all' if all(device['pinned']) else 'not all'} pinned; "
+        f"{device['instruction_set']}; first touch {format_rate(device['first_touch_bytes_per_s'])}."
+    )
 
 
 def _goals(figures: dict[str, Any]) -> Iterator[str]:
