@@ -68,7 +68,8 @@ def _memory(device: dict[str, Any]) -> str:
         f"Memory of {format_bytes(memory['bytes'])}, "
         f"{format_bytes(memory['huge_page_bytes'] or 0)} of it really in huge pages; {where}; "
         f"threads on CPUs {cpus}, {'all' if all(device['pinned']) else 'not all'} pinned; "
-        f"{device['instruction_set']}; first touch {format_rate(device['first_touch_bytes_per_s'])}."
+        f"{device['instruction_set']}; first touch "
+        f"{format_rate(device['first_touch_bytes_per_s'])}."
     )
 
 
