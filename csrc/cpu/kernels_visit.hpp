@@ -131,8 +131,8 @@ using EightPagesAhead = Interleaved<8, 64, 512>;
 using EightPagesToL2 = Interleaved<8, 64, 512, true>;
 using FourPagesAhead = Interleaved<4, 256, 2048>;
 
-/// The variants of a kernel template over the orders above: those that won somewhere, of some
-/// forty that were tried on Intel and AMD servers.
+/// The variants of a kernel template over the orders above: each was the fastest for some size of
+/// page. Which is depends on the machine, so they are timed there.
 #define KVPROF_VISIT_VARIANTS(kernel)                                                              \
   {"eight_pages", kernel<EightPages>}, {"eight_pages_ahead", kernel<EightPagesAhead>},             \
       {"eight_pages_to_l2", kernel<EightPagesToL2>}, {"four_pages_ahead", kernel<FourPagesAhead>}, \
