@@ -9,7 +9,13 @@ void bind_allocation(pybind11::module_& module);
 /// Address plans, for any backend.
 void bind_plans(pybind11::module_& module);
 
-/// Memory and the CPU backend.
+/// Memory, for any backend, and what a pass over it returns.
+void bind_memory(pybind11::module_& module);
+
+/// The interface that every backend answers, and what it says of its device.
+void bind_backend(pybind11::module_& module);
+
+/// The CPU backend.
 void bind_cpu(pybind11::module_& module);
 
 }  // namespace kvprof

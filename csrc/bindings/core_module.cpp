@@ -8,5 +8,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("COMPILER") = KVPROF_COMPILER;
   kvprof::bind_allocation(module);
   kvprof::bind_plans(module);
+  kvprof::bind_memory(module);
+  kvprof::bind_backend(module);
   kvprof::bind_cpu(module);
 }

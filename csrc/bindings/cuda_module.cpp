@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "bindings/bind_device.hpp"
 #include "cuda/device_facts.hpp"
 
 namespace kvprof {
@@ -28,7 +27,8 @@ PYBIND11_MODULE(_cuda, module) {
   // The first call into the driver starts it, which can take seconds.
   using WithoutGil = py::call_guard<py::gil_scoped_release>;
   module.doc() = "The CUDA backend of kvprof.";
-  kvprof::bind_device_facts(module);
+  // Its types are bound there, once for all backends.
+  py::module_::import("kvprof._core");
   module.def("runtime_version", &kvprof::runtime_version);
   module.def("driver_version", &kvprof::driver_version, WithoutGil());
   module.def("unavailable_reason", &kvprof::cuda_unavailable_reason, WithoutGil());

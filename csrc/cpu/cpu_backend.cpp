@@ -1,6 +1,6 @@
 #include "cpu/cpu_backend.hpp"
 
-#include <stdexcept>
+#include <algorithm>
 #include <utility>
 
 #include "cpu/arena.hpp"
@@ -8,53 +8,30 @@
 #include "cpu/page_copies.hpp"
 #include "cpu/page_spans.hpp"
 #include "cpu/variants.hpp"
+#include "device/allocation_cost.hpp"
+#include "device/checks.hpp"
 
 namespace kvprof {
 namespace {
 
 /// Writes the rows [share.begin, share.end) of a plan, counted through its layers.
-void append_rows(const SlotPlan& plan, Share share, std::byte* memory, const std::byte* source,
-                 std::int64_t source_rows, CopyKernel copy) {
+void append_rows(const SlotPlan& plan, Share share, std::byte* memory, const Source& source,
+                 CopyKernel copy) {
   const Placement& placement = plan.placement();
   const std::int64_t source_row_bytes = placement.row_bytes();
+  const std::int64_t source_rows = source.nbytes / source_row_bytes;
   const auto tokens = static_cast<std::int64_t>(plan.writes().size());
   for (std::int64_t item = share.begin; item < share.end; ++item) {
+    const std::int64_t layer = item / tokens;
     const SlotWrite& write = plan.writes()[static_cast<std::size_t>(item % tokens)];
-    std::byte* page = memory + placement.base_bytes + item / tokens * placement.layer_stride_bytes +
-                      write.block_bytes;
-    const std::byte* from = source + write.token % source_rows * source_row_bytes;
+    std::byte* page =
+        memory + placement.base_bytes + layer * placement.layer_stride_bytes + write.block_bytes;
+    const std::int64_t row = (layer * plan.tokens() + write.token) % source_rows;
+    const std::byte* from = source.data + row * source_row_bytes;
     for (const Segment& segment : placement.segments) {
       copy(page + segment.offset_bytes + write.row * segment.row_bytes, from,
            static_cast<std::size_t>(segment.row_bytes), nullptr);
       from += segment.row_bytes;
-    }
-  }
-}
-
-void refuse_overlap(const PagePlan& plan, const char* operation) {
-  if (plan.overlaps()) {
-    throw std::invalid_argument(std::string("the plan overlaps itself, ") + operation + " may not");
-  }
-}
-
-std::int64_t bytes_of(Element element) {
-  switch (element) {
-    case Element::float32:
-      return 4;
-    case Element::bfloat16:
-      return 2;
-    case Element::word64:
-      break;
-  }
-  return 1;  // words are cut short at the end of a run
-}
-
-void refuse_broken_elements(const PagePlan& plan, Element element) {
-  for (const Segment& segment : plan.placement().segments) {
-    if (segment.row_bytes % bytes_of(element) != 0) {
-      throw std::invalid_argument("a row of " + std::to_string(segment.row_bytes) +
-                                  " bytes does not hold whole elements of " +
-                                  std::to_string(bytes_of(element)));
     }
   }
 }
@@ -83,12 +60,21 @@ CpuBackend::CpuBackend(std::vector<int> cpus) : kernels_(select_kernels()), team
 }
 
 std::unique_ptr<Memory> CpuBackend::allocate(std::int64_t nbytes, const std::string& policy) {
-  return std::make_unique<Arena>(nbytes, policy);
+  return std::make_unique<Arena>(nbytes, policy.empty() ? policies().front() : policy);
+}
+
+std::int64_t CpuBackend::available_bytes() const { return available_memory_bytes(); }
+
+AllocationCost CpuBackend::allocation_cost(std::int64_t nbytes, std::int64_t count,
+                                           const std::string& policy) {
+  // Pages come with the first touch, so what the system holds is not known here.
+  return cost_of_allocations(nbytes, count, [&] { return allocate(nbytes, policy); }, nullptr);
 }
 
 std::vector<std::string> CpuBackend::variants(Stream stream) const {
   switch (stream) {
     case Stream::decode_read:
+    case Stream::sparse_read:
       return names_of(kernels_.read);
     case Stream::state_update:
       return names_of(kernels_.update_words);
@@ -118,10 +104,7 @@ StreamResult CpuBackend::stream(std::int64_t total, std::int64_t grain, std::int
 double CpuBackend::fill(Memory& memory, std::int64_t offset_bytes, std::int64_t nbytes,
                         std::uint64_t seed, bool finite, std::int64_t part, std::int64_t parts) {
   memory.check_range(offset_bytes, nbytes);
-  if (parts < 1 || part < 0 || part >= parts) {
-    throw std::invalid_argument("part is " + std::to_string(part) + " of " + std::to_string(parts) +
-                                ", it must be from 0 up to below that");
-  }
+  check_part(part, parts);
   const auto work = [&](Share share) -> std::uint64_t {
     const Share own = share_of(share.end - share.begin, static_cast<std::size_t>(part),
                                static_cast<std::size_t>(parts), page_grain);
@@ -145,8 +128,7 @@ StreamResult CpuBackend::decode_read(const Memory& memory, const PagePlan& plan,
 StreamResult CpuBackend::state_update(Memory& memory, const PagePlan& plan, const Update& update,
                                       const std::string& variant) {
   memory.check_extent(plan.extent_bytes());
-  refuse_overlap(plan, "an update");
-  refuse_broken_elements(plan, update.element);
+  check_update(plan, update.element);
   const UpdateKernel kernel = variant_named(variant, updates_of(kernels_, update.element));
   const UpdateTerms terms{update.addend, update.decay, update.input};
   return stream(plan.nbytes(), 1, 2 * plan.nbytes(), [&](Share share) {
@@ -157,22 +139,35 @@ StreamResult CpuBackend::state_update(Memory& memory, const PagePlan& plan, cons
   });
 }
 
-StreamResult CpuBackend::append(Memory& memory, const SlotPlan& plan, const std::byte* source,
-                                std::int64_t source_bytes, const std::string& variant) {
+StreamResult CpuBackend::sparse_read(const Memory& memory, const PagePlan& index,
+                                     const PagePlan& rows, const std::string& variant) {
+  memory.check_extent(index.extent_bytes());
+  memory.check_extent(rows.extent_bytes());
+  variant_named(variant, kernels_.read);
+  StreamResult all = decode_read(memory, index, "");
+  const StreamResult picked = decode_read(memory, rows, variant);
+  all.seconds += picked.seconds;
+  all.nbytes += picked.nbytes;
+  all.checksum += picked.checksum;
+  all.interruptions += picked.interruptions;
+  all.lost_seconds += picked.lost_seconds;
+  all.clock_hz = std::min(all.clock_hz, picked.clock_hz);
+  return all;
+}
+
+StreamResult CpuBackend::append(Memory& memory, const SlotPlan& plan, const Source& source,
+                                const std::string& variant) {
   memory.check_extent(plan.extent_bytes());
   const CopyKernel kernel = variant_named(variant, kernels_.append);
-  const std::int64_t row_bytes = plan.placement().row_bytes();
-  if (source_bytes == 0 || source_bytes % row_bytes != 0) {
-    throw std::invalid_argument("source has " + std::to_string(source_bytes) +
-                                " bytes, it must hold whole rows of " + std::to_string(row_bytes));
-  }
+  check_source(plan, source);
   const std::int64_t items =
       static_cast<std::int64_t>(plan.writes().size()) * plan.placement().layers;
-  return stream(items, 1, plan.nbytes(), [&](Share share) -> std::uint64_t {
-    append_rows(plan, share, memory.data(), source, source_bytes / row_bytes, kernel);
-    kernels_.fence();
-    return 0;
-  });
+  return stream(items, 1, source.in_memory ? 2 * plan.nbytes() : plan.nbytes(),
+                [&](Share share) -> std::uint64_t {
+                  append_rows(plan, share, memory.data(), source, kernel);
+                  kernels_.fence();
+                  return 0;
+                });
 }
 
 StreamResult CpuBackend::copy(const Memory& from, Memory& to, const CopyPlan& plan,
@@ -190,21 +185,19 @@ StreamResult CpuBackend::copy(const Memory& from, Memory& to, const CopyPlan& pl
 
 StreamResult CpuBackend::block_copy(Memory& memory, const CopyPlan& plan,
                                     const std::string& variant) {
-  if (!plan.disjoint()) {
-    throw std::invalid_argument("the plan of a block_copy reads bytes that it writes");
-  }
+  check_block_copy(plan);
   return copy(memory, memory, plan, variant_named(variant, kernels_.copy));
 }
 
 StreamResult CpuBackend::swap(const Memory& from, Memory& to, const CopyPlan& plan,
                               const std::string& variant) {
-  if (&from == &to) throw std::invalid_argument("a swap is between two memories: try block_copy");
+  check_swap(from, to);
   return copy(from, to, plan, variant_named(variant, kernels_.copy));
 }
 
 StreamResult CpuBackend::zero(Memory& memory, const PagePlan& plan, const std::string& variant) {
   memory.check_extent(plan.extent_bytes());
-  refuse_overlap(plan, "a zeroing");
+  check_zeroing(plan);
   const WriteKernel kernel = variant_named(variant, kernels_.write);
   return stream(plan.nbytes(), 1, plan.nbytes(), [&](Share share) -> std::uint64_t {
     PageSpans spans(plan, memory.data(), share);

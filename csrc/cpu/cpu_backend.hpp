@@ -19,11 +19,17 @@ class CpuBackend final : public Backend {
   /// for a bad KVPROF_INSTRUCTION_SET.
   explicit CpuBackend(std::vector<int> cpus = allowed_cpus());
 
-  const std::vector<int>& cpus() const noexcept { return team_.cpus(); }
-  const std::vector<bool>& pinned() const noexcept { return team_.pinned(); }
-
   const DeviceFacts& facts() const override { return facts_; }
+  std::vector<int> cpus() const override { return team_.cpus(); }
+  std::vector<bool> pinned() const override { return team_.pinned(); }
+  std::int64_t available_bytes() const override;
+  std::vector<std::string> policies() const override { return {"huge_pages", "plain"}; }
   std::unique_ptr<Memory> allocate(std::int64_t nbytes, const std::string& policy) override;
+  std::unique_ptr<Memory> allocate_host(std::int64_t nbytes) override {
+    return allocate(nbytes, "");
+  }
+  AllocationCost allocation_cost(std::int64_t nbytes, std::int64_t count,
+                                 const std::string& policy) override;
   double fill(Memory& memory, std::int64_t offset_bytes, std::int64_t nbytes, std::uint64_t seed,
               bool finite, std::int64_t part, std::int64_t parts) override;
 
@@ -33,8 +39,10 @@ class CpuBackend final : public Backend {
   std::vector<std::string> variants(Stream stream) const override;
   StreamResult decode_read(const Memory& memory, const PagePlan& plan,
                            const std::string& variant) override;
-  StreamResult append(Memory& memory, const SlotPlan& plan, const std::byte* source,
-                      std::int64_t source_bytes, const std::string& variant) override;
+  StreamResult sparse_read(const Memory& memory, const PagePlan& index, const PagePlan& rows,
+                           const std::string& variant) override;
+  StreamResult append(Memory& memory, const SlotPlan& plan, const Source& source,
+                      const std::string& variant) override;
   StreamResult state_update(Memory& memory, const PagePlan& plan, const Update& update,
                             const std::string& variant) override;
   StreamResult block_copy(Memory& memory, const CopyPlan& plan,

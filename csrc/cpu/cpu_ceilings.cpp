@@ -1,8 +1,7 @@
 // The ceilings of the CPU backend: contiguous passes, with the kernels of the operations.
-#include <stdexcept>
-
 #include "cpu/cpu_backend.hpp"
 #include "cpu/variants.hpp"
+#include "device/checks.hpp"
 
 namespace kvprof {
 namespace {
@@ -81,10 +80,7 @@ StreamResult CpuBackend::read_ceiling(std::byte* base, const std::string& varian
 
 StreamResult CpuBackend::rmw_ceiling(std::byte* base, const std::string& variant,
                                      std::int64_t nbytes) {
-  if (nbytes % 8 != 0) {
-    throw std::invalid_argument(std::to_string(nbytes) +
-                                " bytes are not whole 64-bit words, rmw needs them");
-  }
+  check_words(nbytes);
   const UpdateKernel kernel = variant_named(variant, kernels_.update_words);
   const auto add = [&](const Span* spans, std::size_t count, std::size_t ahead) {
     return kernel(spans, count, ahead, {addend, 1, 0});

@@ -151,7 +151,7 @@ std::vector<Extent> PagePlan::extents() const {
 
 SlotPlan::SlotPlan(Placement placement, std::int64_t rows_per_block,
                    const std::vector<std::int64_t>& slots)
-    : placement_(std::move(placement)) {
+    : placement_(std::move(placement)), tokens_(static_cast<std::int64_t>(slots.size())) {
   placement_.validate();
   require_at_least(1, rows_per_block, "rows_per_block");
   const std::int64_t last_layer = last_layer_bytes(placement_);

@@ -105,6 +105,9 @@ class SlotPlan {
   /// The rows to write, in the order of their tokens.
   const std::vector<SlotWrite>& writes() const noexcept { return writes_; }
 
+  /// Tokens of one layer, padding and repeated slots included.
+  std::int64_t tokens() const noexcept { return tokens_; }
+
   /// Bytes that are written.
   std::int64_t nbytes() const noexcept { return nbytes_; }
 
@@ -114,6 +117,7 @@ class SlotPlan {
  private:
   Placement placement_;
   std::vector<SlotWrite> writes_;
+  std::int64_t tokens_ = 0;
   std::int64_t nbytes_ = 0;
   std::int64_t extent_bytes_ = 0;
 };

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
@@ -54,6 +55,19 @@ class AllocationError : public std::bad_alloc {
   std::string message_;
 };
 
+/// The device has failed or is gone: nothing that was asked of it can be trusted.
+class DeviceFault : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Where a memory lies, in DLPack's terms.
+struct Place {
+  enum class Kind { host, cuda, cuda_host };
+  Kind kind = Kind::host;
+  int device = 0;
+};
+
 /// A piece of device memory, given back on destruction. `data` is an address on the device.
 class Memory {
  public:
@@ -65,9 +79,27 @@ class Memory {
   std::int64_t nbytes() const noexcept { return nbytes_; }
   const std::string& policy() const noexcept { return policy_; }
 
+  /// Where it lies; the host can address all kinds but Place::Kind::cuda.
+  virtual Place place() const { return {}; }
+
+  /// Copies `nbytes` from `offset_bytes` on to the host, or from it. Throws std::out_of_range when
+  /// they do not all lie in this memory.
+  void read(std::int64_t offset_bytes, std::int64_t nbytes, std::byte* to) const {
+    check_range(offset_bytes, nbytes);
+    if (nbytes > 0) copy_out(offset_bytes, nbytes, to);
+  }
+  void write(std::int64_t offset_bytes, std::int64_t nbytes, const std::byte* from) {
+    check_range(offset_bytes, nbytes);
+    if (nbytes > 0) copy_in(offset_bytes, nbytes, from);
+  }
+
   /// Keeps the pages of the first `nbytes` from being swapped out. Returns why not, else an empty
   /// string: a memory that cannot be locked works all the same.
   virtual std::string lock(std::int64_t nbytes) = 0;
+
+  /// Whether the bytes just before and just behind it are as they were: nothing wrote past an end.
+  /// Where the system refuses such a write, they always are.
+  virtual bool guards_intact() const { return true; }
 
   /// Throws std::out_of_range when a plan reaches further than this memory.
   void check_extent(std::int64_t extent_bytes) const {
@@ -89,6 +121,13 @@ class Memory {
  protected:
   Memory(std::int64_t nbytes, std::string policy) : nbytes_(nbytes), policy_(std::move(policy)) {}
 
+  virtual void copy_out(std::int64_t offset_bytes, std::int64_t nbytes, std::byte* to) const {
+    std::memcpy(to, data_ + offset_bytes, static_cast<std::size_t>(nbytes));
+  }
+  virtual void copy_in(std::int64_t offset_bytes, std::int64_t nbytes, const std::byte* from) {
+    std::memcpy(data_ + offset_bytes, from, static_cast<std::size_t>(nbytes));
+  }
+
   std::byte* data_ = nullptr;
 
  private:
@@ -100,7 +139,7 @@ class Memory {
 enum class Ceiling { read, write, copy, rmw };
 
 /// The memory traffic of a serving engine.
-enum class Stream { decode_read, append, state_update, block_copy, swap, zero };
+enum class Stream { decode_read, sparse_read, append, state_update, block_copy, swap, zero };
 
 /// What an update takes its bytes for.
 enum class Element { word64, float32, bfloat16 };
@@ -115,6 +154,23 @@ struct Update {
   float input = 0;
 };
 
+/// The rows that an append writes: row t of layer l, of T tokens, is row (l * T + t) % rows, where
+/// `nbytes` hold that many rows. Rows of the host are few and meant to stay in cache, as if just
+/// computed; those of a memory are streamed like the rest and count as read.
+struct Source {
+  const std::byte* data;
+  std::int64_t nbytes;
+  bool in_memory = false;
+};
+
+/// What `count` allocations of one size cost, and what the device really holds for them.
+struct AllocationCost {
+  double allocate_seconds = 0;  ///< of one, on average
+  double free_seconds = 0;      ///< of one, on average
+  std::int64_t asked_bytes = 0;
+  std::int64_t held_bytes = 0;
+};
+
 /// Every operation throws std::out_of_range, before it touches anything, when it would leave the
 /// memory, and std::invalid_argument for a variant that it does not have; an empty variant is the
 /// usual winner. Checksums and bytes written depend neither on how the work is divided nor on the
@@ -125,9 +181,28 @@ class Backend {
 
   virtual const DeviceFacts& facts() const = 0;
 
-  /// Reserves memory by one of the backend's policies; its pages are not touched yet.
-  /// Throws AllocationError when there is not so much, std::invalid_argument for a bad policy.
+  /// The CPUs that its threads run on, and whether each is pinned; none for a device of its own.
+  virtual std::vector<int> cpus() const { return {}; }
+  virtual std::vector<bool> pinned() const { return {}; }
+
+  /// Bytes that can be allocated now.
+  virtual std::int64_t available_bytes() const = 0;
+
+  /// Ways to allocate, the usual one first.
+  virtual std::vector<std::string> policies() const = 0;
+
+  /// Reserves memory by one of the backend's policies, the usual one for an empty name; its pages
+  /// are not touched yet. Throws AllocationError when there is not so much, std::invalid_argument
+  /// for a bad policy.
   virtual std::unique_ptr<Memory> allocate(std::int64_t nbytes, const std::string& policy) = 0;
+
+  /// Memory of the host to swap with.
+  virtual std::unique_ptr<Memory> allocate_host(std::int64_t nbytes) = 0;
+
+  /// Allocates `count` times `nbytes` by a policy, looks what the device holds then, and frees
+  /// them.
+  virtual AllocationCost allocation_cost(std::int64_t nbytes, std::int64_t count,
+                                         const std::string& policy) = 0;
 
   /// Writes bytes that depend on seed and address only, all of them finite floats where `finite`;
   /// returns the seconds it took. Each thread fills its share of the range; `part` of `parts`
@@ -143,11 +218,15 @@ class Backend {
   virtual StreamResult decode_read(const Memory& memory, const PagePlan& plan,
                                    const std::string& variant) = 0;
 
-  /// Writes row t of every layer from row t % source_rows of `source`, which holds
-  /// [source_rows, sum of the segments' row_bytes] and must not overlap `memory`. The source is
-  /// small and meant to stay in cache: `nbytes` counts what was written only.
-  virtual StreamResult append(Memory& memory, const SlotPlan& plan, const std::byte* source,
-                              std::int64_t source_bytes, const std::string& variant) = 0;
+  /// Reads every byte under `index`, then every byte under `rows`: a sparse attention streams its
+  /// index and gathers the rows that it picked. The variant is that of the rows.
+  virtual StreamResult sparse_read(const Memory& memory, const PagePlan& index,
+                                   const PagePlan& rows, const std::string& variant) = 0;
+
+  /// Writes the rows of `source`, [rows, sum of the segments' row_bytes], which must not overlap
+  /// what the plan writes.
+  virtual StreamResult append(Memory& memory, const SlotPlan& plan, const Source& source,
+                              const std::string& variant) = 0;
 
   /// Updates every element under the plan in place. Throws std::invalid_argument when the plan
   /// overlaps itself or a row does not hold whole elements.
@@ -159,7 +238,8 @@ class Backend {
   virtual StreamResult block_copy(Memory& memory, const CopyPlan& plan,
                                   const std::string& variant) = 0;
 
-  /// Copies pages from one memory to another: preemption by swapping, one way.
+  /// Copies pages from one memory to another: preemption by swapping, one way. Bytes of a host that
+  /// is not the device do not count.
   virtual StreamResult swap(const Memory& from, Memory& to, const CopyPlan& plan,
                             const std::string& variant) = 0;
 

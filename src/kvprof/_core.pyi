@@ -1,7 +1,7 @@
 """The compiled core: block allocation, address plans and the CPU backend."""
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -302,18 +302,29 @@ class StreamResult:
 
 @final
 class Memory:
-    """Memory of a device. Exports its bytes through the buffer protocol, without a copy.
+    """Memory of a device, or of the host.
 
-    After ``release`` every use raises ValueError, a new view BufferError.
+    Where the host can address it (``on_host``) it exports its bytes through the buffer protocol,
+    on a CUDA device through ``__cuda_array_interface__``, and in either case through DLPack: always
+    without a copy. After ``release`` every use raises ValueError, a new view BufferError.
     """
 
     @property
     def nbytes(self) -> int: ...
     @property
     def policy(self) -> str:
-        """How it was allocated: ``huge_pages`` (asked of the system) or ``plain``."""
+        """How it was allocated: one of ``Backend.policies``, or ``pinned``."""
+    @property
+    def on_host(self) -> bool:
+        """Whether the host can address it."""
+    def read(self, offset_bytes: int, nbytes: int) -> NDArray[np.uint8]:
+        """Return a copy of its bytes. Raises IndexError when they do not all lie in it."""
+    def write(self, offset_bytes: int, data: Buffer) -> None:
+        """Overwrite its bytes from ``offset_bytes`` on. Raises IndexError as ``read`` does."""
     def lock(self, nbytes: int) -> str | None:
         """Keep the pages of its first bytes from being swapped out; return why not, else None."""
+    def guards_intact(self) -> bool:
+        """Return whether nothing has written just before or just behind it."""
     def release(self) -> None:
         """Give the memory back now, or when the operation that another thread runs on it is done.
 
@@ -322,45 +333,73 @@ class Memory:
         BufferError
             While someone still holds a view of it.
         """
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: Any = None,
+        dl_device: Any = None,
+        copy: bool | None = None,
+    ) -> Any: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 Ceiling = Literal["read", "write", "copy", "rmw"]
-Stream = Literal["decode_read", "append", "state_update", "block_copy", "swap", "zero"]
+Stream = Literal[
+    "decode_read", "sparse_read", "append", "state_update", "block_copy", "swap", "zero"
+]
 Element = Literal["word64", "float32", "bfloat16"]
 
 @final
-class CpuBackend:
-    """The CPU as a device: pinned threads and the stream operations.
+class AllocationCost:
+    """What allocations of one size cost, each on average, and what the device holds for them."""
 
-    The kernels are the widest that this CPU runs; the environment variable
-    ``KVPROF_INSTRUCTION_SET`` (``baseline``, ``avx2``, ``avx512``; ``neon``) names others. An
+    allocate_seconds: float
+    free_seconds: float
+    asked_bytes: int
+    held_bytes: int
+
+class DeviceFault(RuntimeError):  # noqa: N818 (what happened, as MemoryError is)
+    """The device has failed or is gone: nothing that was asked of it can be trusted."""
+
+class Backend:
+    """Memory of a device, the stream operations over it, and its ceilings.
+
+    Every operation moves real bytes, is timed by the backend's own clock, and returns a checksum of
+    what it read; none knows an architecture. It is done in one of several ``variants``. An
     operation that would leave its memory raises IndexError and touches nothing. Calls from several
-    Python threads are served in turn; a forked child must make a backend of its own.
-
-    Parameters
-    ----------
-    cpus
-        CPUs to pin one thread to each; by default all that this process may use.
+    Python threads are served in turn.
     """
 
-    def __init__(self, cpus: Sequence[int] | None = None) -> None: ...
     @property
     def facts(self) -> DeviceFacts: ...
     @property
-    def cpus(self) -> list[int]: ...
+    def cpus(self) -> list[int]:
+        """The CPUs that its threads run on; none for a device that has its own."""
     @property
     def pinned(self) -> list[bool]:
         """Whether the system has pinned each thread to its CPU."""
-    def allocate(
-        self, nbytes: int, policy: Literal["huge_pages", "plain"] = "huge_pages"
-    ) -> Memory:
+    @property
+    def policies(self) -> list[str]:
+        """Ways to allocate, the usual one first."""
+    def available_bytes(self) -> int:
+        """Return how much can be allocated now."""
+    def allocate(self, nbytes: int, policy: str = "") -> Memory:
         """Reserve memory; its pages are not touched yet.
 
         Raises
         ------
         MemoryError
-            When the system refuses; the message quotes the size.
+            When there is not so much; the message quotes the size.
+        ValueError
+            When there is no such policy.
         """
+    def allocate_host(self, nbytes: int) -> Memory:
+        """Reserve memory of the host to swap with. Raises MemoryError as ``allocate`` does."""
+    def allocation_cost(self, nbytes: int, count: int, policy: str = "") -> AllocationCost:
+        """Allocate and free so many times ``nbytes``. Raises as ``allocate`` does."""
     def fill(
         self,
         memory: Memory,
@@ -380,21 +419,30 @@ class CpuBackend:
     def variants(self, stream: Stream) -> list[str]:
         """Return the ways to run an operation, the usual winner first; they move the same bytes.
 
-        Reads and updates walk one ``page`` after the other, or ``four_pages`` or ``eight_pages`` in
-        turn; ``ahead`` prefetches, ``to_l2`` into the second cache. Writes and copies store past
-        the cache (``non_temporal``; ``ahead`` and ``next`` prefetch the source), by the CPU's
-        string instructions (``rep``), by libc (``memcpy``), or ``plain``.
+        Those of the CPU: reads and updates walk one ``page`` after the other, or ``four_pages`` or
+        ``eight_pages`` in turn; ``ahead`` prefetches, ``to_l2`` into the second cache. Writes and
+        copies store past the cache (``non_temporal``; ``ahead`` and ``next`` prefetch the source),
+        by the CPU's string instructions (``rep``), by libc (``memcpy``), or ``plain``.
         """
     def decode_read(self, memory: Memory, plan: PagePlan, variant: str = "") -> StreamResult:
         """Sum every byte under the plan. An empty variant is the usual winner, here and below."""
-    def append(
-        self, memory: Memory, plan: SlotPlan, source: Buffer, variant: str = ""
+    def sparse_read(
+        self, memory: Memory, index: PagePlan, rows: PagePlan, variant: str = ""
     ) -> StreamResult:
-        """Write row ``t`` of every layer from row ``t % source_rows`` of ``source``.
+        """Sum every byte under ``index``, then every byte under ``rows``, by that variant."""
+    def append(
+        self,
+        memory: Memory,
+        plan: SlotPlan,
+        source: Buffer | Memory | NDArray[Any],
+        variant: str = "",
+    ) -> StreamResult:
+        """Write row t of layer l, of T tokens, from row (l * T + t) % source_rows of ``source``.
 
         ``source`` is ``[source_rows, sum of the segments' row_bytes]``, C-contiguous, and does not
-        overlap ``memory``. ``StreamResult.nbytes`` counts the bytes written only: a source is meant
-        to be small and stay in cache.
+        overlap ``memory``. Rows of the host are meant to be few and to stay in cache:
+        ``StreamResult.nbytes`` then counts the bytes written only; rows of a ``Memory`` are
+        streamed, and count as read too.
         """
     def state_update(
         self,
@@ -430,20 +478,39 @@ class CpuBackend:
     def swap(
         self, source: Memory, target: Memory, plan: CopyPlan, variant: str = ""
     ) -> StreamResult:
-        """Copy pages from one memory to another, counted as ``block_copy`` counts."""
+        """Copy pages from one memory to another.
+
+        Counted as ``block_copy`` counts, but for bytes of a host that is not the device.
+        """
     def zero(self, memory: Memory, plan: PagePlan, variant: str = "") -> StreamResult:
         """Write zeros. Raises ValueError when the plan overlaps itself."""
-    def ceiling_variants(self, kind: Ceiling) -> list[str]:
+    def ceiling_variants(self, kind: str) -> list[str]:
         """Return the ways to run a ceiling; the fastest is the ceiling.
 
         Those of the operations, and for read ``plain_loop``: what a compiler makes of a loop.
         """
     def ceiling(
-        self, memory: Memory, kind: Ceiling, variant: str, offset_bytes: int, nbytes: int
+        self, memory: Memory, kind: str, variant: str, offset_bytes: int, nbytes: int
     ) -> StreamResult:
-        """One contiguous pass over ``nbytes`` from ``offset_bytes``, split evenly over the threads.
+        """One contiguous pass over ``nbytes`` from ``offset_bytes``, split evenly.
 
         ``read`` sums it, ``write`` overwrites it with a nonzero pattern, ``copy`` copies its first
         half to its second, ``rmw`` adds to every word in place. ``StreamResult.nbytes`` counts
         bytes read plus bytes written.
         """
+
+@final
+class CpuBackend(Backend):
+    """The CPU as a device: pinned threads and the stream operations.
+
+    The kernels are the widest that this CPU runs; the environment variable
+    ``KVPROF_INSTRUCTION_SET`` (``baseline``, ``avx2``, ``avx512``; ``neon``) names others. A forked
+    child must make a backend of its own.
+
+    Parameters
+    ----------
+    cpus
+        CPUs to pin one thread to each; by default all that this process may use.
+    """
+
+    def __init__(self, cpus: Sequence[int] | None = None) -> None: ...

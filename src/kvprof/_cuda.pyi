@@ -1,21 +1,6 @@
 """The CUDA backend. Imports without a driver; absent when it was built without nvcc."""
 
-from typing import final
-
-@final
-class DeviceFacts:
-    """What the driver tells of a device; the fields are those of ``_core.DeviceFacts``."""
-
-    name: str
-    backend: str
-    instruction_set: str
-    """The compute capability, e.g. ``sm_90``."""
-    compute_units: int
-    """Streaming multiprocessors."""
-    memory_bytes: int
-    last_level_cache_bytes: int
-    bus_peak_bytes_per_s: float | None
-    """2 x memory clock x bus width, from the device's attributes."""
+from kvprof._core import DeviceFacts
 
 def runtime_version() -> tuple[int, int]:
     """The CUDA runtime that this module was built with: major, minor."""

@@ -10,14 +10,13 @@ from kvprof import _core
 from .model import Bytes, Pages, Runs, assert_same, bytes_of, pages, pages_and_runs, refill
 
 
-def write_rows(memory: Bytes, cache: Pages, slot: int, row_of_source: Bytes) -> None:
+def write_row(memory: Bytes, cache: Pages, layer: int, slot: int, row_of_source: Bytes) -> None:
     block, row = divmod(slot, cache.rows_per_block)
-    for layer in range(cache.layers):
-        column = 0
-        for segment, row_bytes in enumerate(cache.row_bytes):
-            start = cache.address(layer, block, segment, row)
-            memory[start : start + row_bytes] = row_of_source[column : column + row_bytes]
-            column += row_bytes
+    column = 0
+    for segment, row_bytes in enumerate(cache.row_bytes):
+        start = cache.address(layer, block, segment, row)
+        memory[start : start + row_bytes] = row_of_source[column : column + row_bytes]
+        column += row_bytes
 
 
 @settings(max_examples=30)
@@ -34,9 +33,11 @@ def test_append_writes_the_rows_of_its_slots_and_nothing_else(
     rng = np.random.default_rng(3)
     source = rng.integers(0, 256, (source_rows, sum(cache.row_bytes)), np.uint8)
     expected = refill(backend, memory).copy()
-    for token, slot in enumerate(slots):
-        if slot >= 0:
-            write_rows(expected, cache, slot, source[token % source_rows])
+    for layer in range(cache.layers):
+        for token, slot in enumerate(slots):
+            if slot >= 0:
+                row = source[(layer * len(slots) + token) % source_rows]
+                write_row(expected, cache, layer, slot, row)
     plan = _core.SlotPlan(
         **cache.placement,
         rows_per_block=cache.rows_per_block,

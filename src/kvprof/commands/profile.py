@@ -19,7 +19,7 @@ from kvprof.commands.options import (
 from kvprof.operations import OPERATIONS, STEP_OPERATIONS
 
 if TYPE_CHECKING:
-    from kvprof.device.backend import Backend
+    from kvprof._core import Backend
     from kvprof.measure.profile import Settings
     from kvprof.size import Request
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from kvprof.device.backend import Backend
+from kvprof._core import Backend
 from kvprof.errors import DeviceError, UsageError
 from kvprof.result import DeviceRow
 from kvprof.units import format_bytes

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kvprof._core import StreamResult
-from kvprof.device.backend import Backend
+from kvprof._core import Backend, StreamResult
 from kvprof.measure.pool import Pool
 from kvprof.measure.sampler import CoreClock
 from kvprof.measure.variants import bytes_per_s, fastest

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from kvprof.device.backend import Backend
+from kvprof._core import Backend
 from kvprof.layout import Once
 from kvprof.measure.ceilings import STORES, Ceilings
 from kvprof.measure.pool import CACHES_OVER, Pool, Progress

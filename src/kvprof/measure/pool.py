@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from kvprof._core import Memory
-from kvprof.device.backend import Backend
+from kvprof._core import Backend, Memory
 from kvprof.errors import DeviceError
 from kvprof.host import available_memory, huge_page_bytes, node_bytes
 from kvprof.units import format_bytes

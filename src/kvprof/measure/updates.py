@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kvprof._core import Memory, StreamResult
-from kvprof.device.backend import Backend
+from kvprof._core import Backend, Memory, StreamResult
 from kvprof.measure.regions import Region
 from kvprof.measure.tables import Runs, page_plan
 from kvprof.page_order import Segment

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from kvprof._core import Memory
-from kvprof.device.backend import Backend
+from kvprof._core import Backend, Memory
 from kvprof.errors import KvprofError
 from kvprof.measure.regions import Pages, Region
 from kvprof.measure.tables import (
@@ -92,16 +91,16 @@ def verify_append(
     source: NDArray[np.uint8],
     variant: str = "",
 ) -> None:
-    """Every row written equals its row of the source, in every layer."""
+    """Every row written equals its row of the source: the layers take them one after the other."""
     backend.append(memory, slot_plan(region, slots), source, variant)
     written = np.flatnonzero(slots >= 0)
     step = max(1, _GATHER_BYTES // source.shape[1])
     starts = np.cumsum([0, *(size for _, size in region.segments)])
-    for pages in region.pages(memory):
+    for layer, pages in enumerate(region.pages(memory)):
         for at in range(0, len(written), step):
             some = written[at : at + step]
             blocks, rows = np.divmod(slots[some], region.group.rows_per_block)
-            expected = source[some % len(source)]
+            expected = source[(layer * len(slots) + some) % len(source)]
             for (offset, size), start in zip(region.segments, starts, strict=False):
                 found = _rows(pages, region, offset, size)[blocks, rows]
                 same = np.array_equal(found, expected[:, start : start + size])

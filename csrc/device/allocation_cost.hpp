@@ -1,0 +1,16 @@
+// What allocations cost: timed on the host, since that is who waits for them.
+#pragma once
+#include <functional>
+
+#include "device/backend.hpp"
+
+namespace kvprof {
+
+/// Allocates `count` times, looks by how much `available_bytes` has sunk, and frees all. Where the
+/// device does not say what is available (a null function), it holds what was asked. Throws what
+/// `allocate` does, std::invalid_argument for a count below 1.
+AllocationCost cost_of_allocations(std::int64_t nbytes, std::int64_t count,
+                                   const std::function<std::unique_ptr<Memory>()>& allocate,
+                                   const std::function<std::int64_t()>& available_bytes);
+
+}  // namespace kvprof
