@@ -35,8 +35,28 @@ if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS KVPROF_CUDA_MINIMUM)
 endif()
 
 # nvcc sees no pybind11: the headers are slow there, and break with each new release of either.
-add_library(kvprof_cuda STATIC csrc/cuda/device_facts.cu)
-target_link_libraries(kvprof_cuda PUBLIC kvprof_core)
+# What launches nothing is plain C++.
+add_library(kvprof_cuda STATIC
+  csrc/cuda/clock_kernels.cu
+  csrc/cuda/copy_kernels.cu
+  csrc/cuda/cuda_backend.cpp
+  csrc/cuda/cuda_ceilings.cpp
+  csrc/cuda/cuda_check.cpp
+  csrc/cuda/cuda_memory.cpp
+  csrc/cuda/device_buffers.cpp
+  csrc/cuda/device_context.cpp
+  csrc/cuda/device_facts.cpp
+  csrc/cuda/driver.cpp
+  csrc/cuda/pass_timer.cpp
+  csrc/cuda/read_kernels.cu
+  csrc/cuda/reservation.cpp
+  csrc/cuda/swaps.cpp
+  csrc/cuda/tile_cache.cpp
+  csrc/cuda/tiles.cpp
+  csrc/cuda/update_kernels.cu
+  csrc/cuda/write_kernels.cu)
+target_link_libraries(kvprof_cuda PUBLIC kvprof_core ${CMAKE_DL_LIBS})
+target_include_directories(kvprof_cuda SYSTEM PUBLIC ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 set_target_properties(kvprof_cuda PROPERTIES
   CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static)
 target_compile_options(kvprof_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)

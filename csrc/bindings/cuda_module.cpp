@@ -4,7 +4,9 @@
 
 #include <utility>
 
+#include "cuda/cuda_backend.hpp"
 #include "cuda/device_facts.hpp"
+#include "cuda/nvtx_range.hpp"
 
 namespace kvprof {
 namespace {
@@ -34,4 +36,8 @@ PYBIND11_MODULE(_cuda, module) {
   module.def("unavailable_reason", &kvprof::cuda_unavailable_reason, WithoutGil());
   module.def("device_count", &kvprof::cuda_device_count, WithoutGil());
   module.def("device_facts", &kvprof::cuda_device_facts, "index"_a, WithoutGil());
+  module.def("range_push", &kvprof::cuda::push_range, "name"_a, "nbytes"_a = 0);
+  module.def("range_pop", &kvprof::cuda::pop_range);
+  py::class_<kvprof::cuda::CudaBackend, kvprof::Backend>(module, "CudaBackend", py::is_final())
+      .def(py::init<int, bool>(), "index"_a = 0, py::kw_only(), "blocking"_a = true, WithoutGil());
 }

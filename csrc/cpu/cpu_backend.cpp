@@ -103,6 +103,7 @@ StreamResult CpuBackend::stream(std::int64_t total, std::int64_t grain, std::int
 
 double CpuBackend::fill(Memory& memory, std::int64_t offset_bytes, std::int64_t nbytes,
                         std::uint64_t seed, bool finite, std::int64_t part, std::int64_t parts) {
+  check_on_host(memory);
   memory.check_range(offset_bytes, nbytes);
   check_part(part, parts);
   const auto work = [&](Share share) -> std::uint64_t {
@@ -117,6 +118,7 @@ double CpuBackend::fill(Memory& memory, std::int64_t offset_bytes, std::int64_t 
 
 StreamResult CpuBackend::decode_read(const Memory& memory, const PagePlan& plan,
                                      const std::string& variant) {
+  check_on_host(memory);
   memory.check_extent(plan.extent_bytes());
   const ReadKernel kernel = variant_named(variant, kernels_.read);
   return stream(plan.nbytes(), 1, plan.nbytes(), [&](Share share) {
@@ -127,6 +129,7 @@ StreamResult CpuBackend::decode_read(const Memory& memory, const PagePlan& plan,
 
 StreamResult CpuBackend::state_update(Memory& memory, const PagePlan& plan, const Update& update,
                                       const std::string& variant) {
+  check_on_host(memory);
   memory.check_extent(plan.extent_bytes());
   check_update(plan, update.element);
   const UpdateKernel kernel = variant_named(variant, updates_of(kernels_, update.element));
@@ -141,6 +144,7 @@ StreamResult CpuBackend::state_update(Memory& memory, const PagePlan& plan, cons
 
 StreamResult CpuBackend::sparse_read(const Memory& memory, const PagePlan& index,
                                      const PagePlan& rows, const std::string& variant) {
+  check_on_host(memory);
   memory.check_extent(index.extent_bytes());
   memory.check_extent(rows.extent_bytes());
   variant_named(variant, kernels_.read);
@@ -157,6 +161,7 @@ StreamResult CpuBackend::sparse_read(const Memory& memory, const PagePlan& index
 
 StreamResult CpuBackend::append(Memory& memory, const SlotPlan& plan, const Source& source,
                                 const std::string& variant) {
+  check_on_host(memory);
   memory.check_extent(plan.extent_bytes());
   const CopyKernel kernel = variant_named(variant, kernels_.append);
   check_source(plan, source);
@@ -172,6 +177,8 @@ StreamResult CpuBackend::append(Memory& memory, const SlotPlan& plan, const Sour
 
 StreamResult CpuBackend::copy(const Memory& from, Memory& to, const CopyPlan& plan,
                               CopyKernel kernel) {
+  check_on_host(from);
+  check_on_host(to);
   from.check_extent(plan.from().extent_bytes());
   to.check_extent(plan.to().extent_bytes());
   return stream(plan.nbytes(), 1, 2 * plan.nbytes(), [&](Share share) -> std::uint64_t {
@@ -196,6 +203,7 @@ StreamResult CpuBackend::swap(const Memory& from, Memory& to, const CopyPlan& pl
 }
 
 StreamResult CpuBackend::zero(Memory& memory, const PagePlan& plan, const std::string& variant) {
+  check_on_host(memory);
   memory.check_extent(plan.extent_bytes());
   check_zeroing(plan);
   const WriteKernel kernel = variant_named(variant, kernels_.write);

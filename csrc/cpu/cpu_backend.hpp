@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cpu/kernels.hpp"
-#include "cpu/share.hpp"
+#include "device/share.hpp"
 #include "cpu/thread_team.hpp"
 #include "device/backend.hpp"
 

@@ -54,6 +54,7 @@ std::vector<std::string> CpuBackend::ceiling_variants(Ceiling kind) const {
 
 StreamResult CpuBackend::ceiling(Memory& memory, Ceiling kind, const std::string& variant,
                                  std::int64_t offset_bytes, std::int64_t nbytes) {
+  check_on_host(memory);
   memory.check_range(offset_bytes, nbytes);
   std::byte* base = memory.data() + offset_bytes;
   switch (kind) {

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "cpu/kernels.hpp"
-#include "cpu/share.hpp"
+#include "device/share.hpp"
 #include "device/address_plan.hpp"
 
 namespace kvprof {

@@ -29,4 +29,10 @@ int cuda_device_count();
 /// device, std::runtime_error when the driver refuses.
 DeviceFacts cuda_device_facts(int index);
 
+/// Throws std::out_of_range that says why when there is no such device.
+void require_device(int index);
+
+/// Whether the device copies in bulk to shared memory: sm_90 and newer.
+bool has_bulk_copies(int index);
+
 }  // namespace kvprof

@@ -86,6 +86,11 @@ bool any_overlap(std::vector<Extent> extents) {
   return std::adjacent_find(extents.begin(), extents.end(), touches_next) != extents.end();
 }
 
+std::uint64_t next_plan_id() {
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
+}
+
 void merge_overlapping(std::vector<Extent>& extents) {
   sort_by_begin(extents);
   std::vector<Extent> merged;
@@ -147,6 +152,13 @@ std::vector<Extent> PagePlan::extents() const {
                 extents);
   }
   return extents;
+}
+
+bool PagePlan::overlaps() const {
+  if (overlap_->load() == Overlap::unknown) {
+    overlap_->store(any_overlap(extents()) ? Overlap::some : Overlap::none);
+  }
+  return overlap_->load() == Overlap::some;
 }
 
 SlotPlan::SlotPlan(Placement placement, std::int64_t rows_per_block,

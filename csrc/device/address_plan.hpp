@@ -1,7 +1,9 @@
 // Address plans: which bytes of a memory an operation touches, and in which order. They know
 // layers, blocks, segments and rows; never an architecture, an engine or a device.
 #pragma once
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace kvprof {
@@ -41,6 +43,9 @@ bool any_overlap(std::vector<Extent> extents);
 /// Sorts them and makes one of those that share a byte.
 void merge_overlapping(std::vector<Extent>& extents);
 
+/// A number that no other plan of the process has.
+std::uint64_t next_plan_id();
+
 /// Consecutive rows of one block. The layout is that of a row of the caller's array.
 struct Run {
   std::uint32_t block;
@@ -70,10 +75,18 @@ class PagePlan {
   /// The pieces that the plan is made of: layers x runs x segments.
   std::vector<Extent> extents() const;
 
-  /// Whether any byte lies under the plan twice (O(n log n) in its extents).
-  bool overlaps() const { return any_overlap(extents()); }
+  /// Whether any byte lies under the plan twice: O(n log n) in its extents, the first time.
+  bool overlaps() const;
+
+  /// Tells it from all other plans of the process; its copies have the same.
+  std::uint64_t id() const noexcept { return id_; }
 
  private:
+  enum class Overlap { unknown, none, some };
+
+  std::uint64_t id_ = next_plan_id();
+  std::shared_ptr<std::atomic<Overlap>> overlap_ =
+      std::make_shared<std::atomic<Overlap>>(Overlap::unknown);
   Placement placement_;
   std::vector<Run> runs_;
   std::vector<std::int64_t> rows_before_;
@@ -105,6 +118,8 @@ class SlotPlan {
   /// The rows to write, in the order of their tokens.
   const std::vector<SlotWrite>& writes() const noexcept { return writes_; }
 
+  std::uint64_t id() const noexcept { return id_; }  ///< as a PagePlan's
+
   /// Tokens of one layer, padding and repeated slots included.
   std::int64_t tokens() const noexcept { return tokens_; }
 
@@ -115,6 +130,7 @@ class SlotPlan {
   std::int64_t extent_bytes() const noexcept { return extent_bytes_; }
 
  private:
+  std::uint64_t id_ = next_plan_id();
   Placement placement_;
   std::vector<SlotWrite> writes_;
   std::int64_t tokens_ = 0;

@@ -26,6 +26,12 @@ std::int64_t bytes_of(Element element) {
 
 }  // namespace
 
+void check_on_host(const Memory& memory) {
+  if (memory.place().kind == Place::Kind::cuda) {
+    throw std::invalid_argument("the memory lies on a CUDA device, where the CPU cannot stream it");
+  }
+}
+
 void check_update(const PagePlan& plan, Element element) {
   refuse_overlap(plan, "an update");
   for (const Segment& segment : plan.placement().segments) {

@@ -6,6 +6,9 @@ namespace kvprof {
 
 /// All throw std::invalid_argument with the offending value.
 
+/// The host can address the memory.
+void check_on_host(const Memory& memory);
+
 /// An update may not overlap itself, and its rows hold whole elements.
 void check_update(const PagePlan& plan, Element element);
 

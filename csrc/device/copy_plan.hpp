@@ -16,6 +16,8 @@ class CopyPlan {
   const PagePlan& from() const noexcept { return from_; }
   const PagePlan& to() const noexcept { return to_; }
 
+  std::uint64_t id() const noexcept { return id_; }  ///< as a PagePlan's
+
   /// Bytes that are copied; a copy reads and writes each of them.
   std::int64_t nbytes() const noexcept { return from_.nbytes(); }
 
@@ -23,6 +25,7 @@ class CopyPlan {
   bool disjoint() const noexcept { return disjoint_; }
 
  private:
+  std::uint64_t id_ = next_plan_id();
   PagePlan from_;
   PagePlan to_;
   bool disjoint_;

@@ -1,20 +1,14 @@
+#include "cuda/device_facts.hpp"
+
 #include <cuda_runtime_api.h>
 
 #include <stdexcept>
 #include <string>
 
-#include "cuda/device_facts.hpp"
+#include "cuda/cuda_check.hpp"
 
 namespace kvprof {
 namespace {
-
-std::string description(cudaError_t error) {
-  return std::string(cudaGetErrorName(error)) + ": " + cudaGetErrorString(error);
-}
-
-void check(cudaError_t error) {
-  if (error != cudaSuccess) throw std::runtime_error(description(error));
-}
 
 /// The CUDA runtime's encoding: 1000 x major + 10 x minor.
 CudaVersion decoded(int version) { return {version / 1000, version % 1000 / 10}; }
@@ -25,7 +19,7 @@ std::string text(CudaVersion version) {
 
 int attribute(cudaDeviceAttr name, int device) {
   int value = 0;
-  check(cudaDeviceGetAttribute(&value, name, device));
+  cuda::check(cudaDeviceGetAttribute(&value, name, device), "asking for an attribute");
   return value;
 }
 
@@ -40,7 +34,7 @@ std::optional<double> bus_peak_bytes_per_s(int device) {
 
 CudaVersion cuda_runtime_version() {
   int version = 0;
-  check(cudaRuntimeGetVersion(&version));
+  cuda::check(cudaRuntimeGetVersion(&version), "asking for the runtime's version");
   return decoded(version);
 }
 
@@ -63,7 +57,7 @@ std::optional<std::string> cuda_unavailable_reason() {
   if (error == cudaSuccess || error == cudaErrorNoDevice) {
     return "the NVIDIA driver shows no device to this process (see CUDA_VISIBLE_DEVICES)";
   }
-  return description(error);
+  return cuda::description(error);
 }
 
 int cuda_device_count() {
@@ -71,15 +65,21 @@ int cuda_device_count() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
-DeviceFacts cuda_device_facts(int index) {
+void require_device(int index) {
   const int count = cuda_device_count();
   if (index < 0 || index >= count) {
     const std::optional<std::string> reason = cuda_unavailable_reason();
     throw std::out_of_range("there is no CUDA device " + std::to_string(index) + ": " +
                             reason.value_or("this process sees " + std::to_string(count)));
   }
+}
+
+bool has_bulk_copies(int index) { return attribute(cudaDevAttrComputeCapabilityMajor, index) >= 9; }
+
+DeviceFacts cuda_device_facts(int index) {
+  require_device(index);
   cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, index));
+  cuda::check(cudaGetDeviceProperties(&properties, index), "asking for properties");
   DeviceFacts facts;
   facts.name = properties.name;
   facts.backend = "cuda";

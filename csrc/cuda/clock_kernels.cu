@@ -1,0 +1,47 @@
+// What timing needs on the device: holding a stream back, and reading clocks.
+#include "cuda/grid.cuh"
+#include "cuda/instructions.cuh"
+
+namespace kvprof::cuda {
+namespace {
+
+__global__ void block_stream(const std::uint32_t* go, std::uint32_t* timed_out,
+                             std::uint64_t most_nanoseconds) {
+  const std::uint64_t start = nanoseconds();
+  while (load_from_host(go) == 0) {
+    if (nanoseconds() - start > most_nanoseconds) {
+      *timed_out = 1;
+      return;
+    }
+  }
+}
+
+/// Cycles are counted by each multiprocessor on its own, so always the same one must answer.
+__global__ void timestamps(std::uint64_t* into) {
+  if (multiprocessor() != 0) return;
+  into[0] = nanoseconds();
+  into[1] = static_cast<std::uint64_t>(clock64());
+}
+
+template <class... Parameters, class... Arguments>
+void launch_single(cudaStream_t stream, unsigned blocks, void (*kernel)(Parameters...),
+                   Arguments... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(blocks);
+  config.blockDim = dim3(1);
+  config.stream = stream;
+  check(cudaLaunchKernelEx(&config, kernel, arguments...), "a kernel launch");
+}
+
+}  // namespace
+
+void launch_block_stream(const Launch& where, const std::uint32_t* go, std::uint32_t* timed_out,
+                         std::uint64_t most_nanoseconds) {
+  launch_single(where.stream, 1, block_stream, go, timed_out, most_nanoseconds);
+}
+
+void launch_timestamps(const Launch& where, std::uint64_t* into) {
+  launch_single(where.stream, static_cast<unsigned>(where.multiprocessors), timestamps, into);
+}
+
+}  // namespace kvprof::cuda

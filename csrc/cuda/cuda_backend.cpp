@@ -1,0 +1,245 @@
+#include "cuda/cuda_backend.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "cuda/cuda_check.hpp"
+#include "cuda/cuda_memory.hpp"
+#include "cuda/device_facts.hpp"
+#include "cuda/nvtx_range.hpp"
+#include "cuda/swaps.hpp"
+#include "cuda/variant_names.hpp"
+#include "device/allocation_cost.hpp"
+#include "device/checks.hpp"
+#include "device/share.hpp"
+
+namespace kvprof::cuda {
+namespace {
+
+std::uint64_t address(const std::byte* at) { return reinterpret_cast<std::uint64_t>(at); }
+
+ListedSpans spans_of(const Memory& memory, const PagePlan& plan, DeviceList<Tile> tiles) {
+  const Placement& placement = plan.placement();
+  return {tiles.data, tiles.count, placement.layers,
+          address(memory.data()) + static_cast<std::uint64_t>(placement.base_bytes),
+          placement.layer_stride_bytes};
+}
+
+ListedCopies copies_of(const Memory& from, const Memory& to, const CopyPlan& plan,
+                       DeviceList<CopyTile> tiles) {
+  const Placement& source = plan.from().placement();
+  const Placement& target = plan.to().placement();
+  return {tiles.data,
+          tiles.count,
+          source.layers,
+          address(from.data()) + static_cast<std::uint64_t>(source.base_bytes),
+          address(to.data()) + static_cast<std::uint64_t>(target.base_bytes),
+          source.layer_stride_bytes,
+          target.layer_stride_bytes};
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(int index, bool blocking)
+    : context_(std::make_shared<DeviceContext>(index)),
+      facts_(cuda_device_facts(index)),
+      has_bulk_copies_(has_bulk_copies(index)),
+      timer_(*context_, blocking),
+      tiles_(*context_),
+      checksums_(*context_),
+      rows_(*context_) {}
+
+void CudaBackend::check_reach(const Memory& memory) const {
+  const Place place = memory.place();
+  if (place.kind == Place::Kind::host ||
+      (place.kind == Place::Kind::cuda && place.device != context_->index())) {
+    throw std::invalid_argument("the memory is not of this device, nor page-locked");
+  }
+}
+
+std::int64_t CudaBackend::available_bytes() const {
+  const Turn turn(*context_);
+  return context_->free_bytes();
+}
+
+std::vector<std::string> CudaBackend::policies() const { return reservation_policies(); }
+
+std::unique_ptr<Memory> CudaBackend::allocate(std::int64_t nbytes, const std::string& policy) {
+  return std::make_unique<CudaMemory>(context_, nbytes,
+                                      policy.empty() ? policies().front() : policy);
+}
+
+std::unique_ptr<Memory> CudaBackend::allocate_host(std::int64_t nbytes) {
+  return std::make_unique<PinnedMemory>(context_, nbytes);
+}
+
+AllocationCost CudaBackend::allocation_cost(std::int64_t nbytes, std::int64_t count,
+                                            const std::string& policy) {
+  return cost_of_allocations(
+      nbytes, count, [&] { return allocate(nbytes, policy); }, [&] { return available_bytes(); });
+}
+
+std::vector<std::string> CudaBackend::variants(Stream stream) const {
+  switch (stream) {
+    case Stream::decode_read:
+    case Stream::sparse_read: {
+      std::vector<std::string> names = vector_variants();
+      if (has_bulk_copies_) names.emplace_back("bulk");
+      return names;
+    }
+    case Stream::swap:
+      return swap_variants();
+    case Stream::zero:
+      return {"vector"};
+    case Stream::append:
+    case Stream::state_update:
+    case Stream::block_copy:
+      break;
+  }
+  return vector_variants();
+}
+
+StreamResult CudaBackend::pass(const char* name, std::int64_t nbytes,
+                               const std::function<void(Totals)>& work) {
+  const NvtxRange range(name, nbytes);
+  checksums_.clear();
+  const PassTime time = timer_.time([&] { work(checksums_.totals()); });
+  StreamResult result;
+  result.seconds = time.seconds;
+  result.nbytes = nbytes;
+  result.checksum = checksums_.sum();
+  result.clock_hz = time.clock_hz;
+  return result;
+}
+
+double CudaBackend::fill(Memory& memory, std::int64_t offset_bytes, std::int64_t nbytes,
+                         std::uint64_t seed, bool finite, std::int64_t part, std::int64_t parts) {
+  check_reach(memory);
+  memory.check_range(offset_bytes, nbytes);
+  check_part(part, parts);
+  const Turn turn(*context_);
+  const Share own =
+      share_of(nbytes, static_cast<std::size_t>(part), static_cast<std::size_t>(parts), page_grain);
+  const ContiguousSpans span{address(memory.data() + offset_bytes + own.begin),
+                             own.end - own.begin};
+  return pass("fill", span.nbytes,
+              [&](Totals) {
+                launch_fill(context_->launch(), address(memory.data()), span, seed, finite);
+              })
+      .seconds;
+}
+
+StreamResult CudaBackend::decode_read(const Memory& memory, const PagePlan& plan,
+                                      const std::string& variant) {
+  check_reach(memory);
+  memory.check_extent(plan.extent_bytes());
+  const std::size_t way = variant_index(variant, variants(Stream::decode_read));
+  const Turn turn(*context_);
+  const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
+  return pass("decode_read", plan.nbytes(),
+              [&](Totals totals) { launch_read(context_->launch(), spans, way, totals); });
+}
+
+StreamResult CudaBackend::sparse_read(const Memory& memory, const PagePlan& index,
+                                      const PagePlan& rows, const std::string& variant) {
+  check_reach(memory);
+  memory.check_extent(index.extent_bytes());
+  memory.check_extent(rows.extent_bytes());
+  const std::size_t way = variant_index(variant, variants(Stream::sparse_read));
+  const Turn turn(*context_);
+  const ListedSpans all = spans_of(memory, index, tiles_.tiles(index));
+  const ListedSpans picked = spans_of(memory, rows, tiles_.tiles(rows));
+  return pass("sparse_read", index.nbytes() + rows.nbytes(), [&](Totals totals) {
+    launch_read(context_->launch(), all, 0, totals);
+    launch_read(context_->launch(), picked, way, totals);
+  });
+}
+
+StreamResult CudaBackend::append(Memory& memory, const SlotPlan& plan, const Source& source,
+                                 const std::string& variant) {
+  check_reach(memory);
+  memory.check_extent(plan.extent_bytes());
+  const std::size_t way = variant_index(variant, variants(Stream::append));
+  check_source(plan, source);
+  const Turn turn(*context_);
+  const std::byte* rows = source.in_memory ? source.data : rows_.upload(source);
+  const DeviceList<AppendTile> tiles = tiles_.tiles(plan);
+  const Placement& placement = plan.placement();
+  const ListedAppends appends{
+      tiles.data,
+      tiles.count,
+      placement.layers,
+      address(memory.data()) + static_cast<std::uint64_t>(placement.base_bytes),
+      placement.layer_stride_bytes,
+      plan.tokens(),
+      address(rows),
+      source.nbytes / placement.row_bytes(),
+      placement.row_bytes()};
+  return pass("append", source.in_memory ? 2 * plan.nbytes() : plan.nbytes(),
+              [&](Totals) { launch_append(context_->launch(), appends, way); });
+}
+
+StreamResult CudaBackend::state_update(Memory& memory, const PagePlan& plan, const Update& update,
+                                       const std::string& variant) {
+  check_reach(memory);
+  memory.check_extent(plan.extent_bytes());
+  check_update(plan, update.element);
+  const std::size_t way = variant_index(variant, variants(Stream::state_update));
+  const Turn turn(*context_);
+  const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
+  return pass("state_update", 2 * plan.nbytes(), [&](Totals totals) {
+    launch_update(context_->launch(), spans, update, way, totals);
+  });
+}
+
+StreamResult CudaBackend::block_copy(Memory& memory, const CopyPlan& plan,
+                                     const std::string& variant) {
+  check_reach(memory);
+  check_block_copy(plan);
+  memory.check_extent(plan.from().extent_bytes());
+  memory.check_extent(plan.to().extent_bytes());
+  const std::size_t way = variant_index(variant, variants(Stream::block_copy));
+  const Turn turn(*context_);
+  const ListedCopies copies = copies_of(memory, memory, plan, tiles_.tiles(plan));
+  return pass("block_copy", 2 * plan.nbytes(),
+              [&](Totals) { launch_copy(context_->launch(), copies, way); });
+}
+
+StreamResult CudaBackend::swap(const Memory& from, Memory& to, const CopyPlan& plan,
+                               const std::string& variant) {
+  check_reach(from);
+  check_reach(to);
+  check_swap(from, to);
+  from.check_extent(plan.from().extent_bytes());
+  to.check_extent(plan.to().extent_bytes());
+  const std::vector<std::string> names = variants(Stream::swap);
+  const std::string& way = names[variant_index(variant, names)];
+  const Turn turn(*context_);
+  const int sides =
+      (from.place().kind == Place::Kind::cuda) + (to.place().kind == Place::Kind::cuda);
+  const NvtxRange range("swap", sides * plan.nbytes());
+  std::function<void()> work;
+  if (way == "kernel") {
+    const ListedCopies copies = copies_of(from, to, plan, tiles_.tiles(plan));
+    work = [this, copies] { launch_copy(context_->launch(), copies, 0); };
+  } else {
+    work = copies_by_the_driver(from, to, plan, way == "batched", context_->stream());
+  }
+  StreamResult result;
+  result.seconds = timer_.time_submission(work).seconds;
+  result.nbytes = sides * plan.nbytes();
+  return result;
+}
+
+StreamResult CudaBackend::zero(Memory& memory, const PagePlan& plan, const std::string& variant) {
+  check_reach(memory);
+  memory.check_extent(plan.extent_bytes());
+  check_zeroing(plan);
+  variant_index(variant, variants(Stream::zero));
+  const Turn turn(*context_);
+  const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
+  return pass("zero", plan.nbytes(), [&](Totals) { launch_write(context_->launch(), spans, 0); });
+}
+
+}  // namespace kvprof::cuda

@@ -1,0 +1,111 @@
+#include "cuda/cuda_memory.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
+#include "cuda/cuda_check.hpp"
+
+namespace kvprof::cuda {
+namespace {
+
+/// Before and behind; keeps the memory aligned to a page of the host's.
+constexpr std::int64_t guard_bytes = 4096;
+constexpr unsigned char guard_pattern = 0xA5;
+
+void refuse_empty(std::int64_t nbytes) {
+  if (nbytes < 1) {
+    throw std::invalid_argument("nbytes is " + std::to_string(nbytes) + ", it must be at least 1");
+  }
+}
+
+AllocationError refusal(std::int64_t nbytes, DeviceContext& context, const std::string& why) {
+  return AllocationError("cannot allocate " + std::to_string(nbytes) + " bytes on device " +
+                         std::to_string(context.index()) + ": " +
+                         std::to_string(context.free_bytes()) + " bytes of " +
+                         std::to_string(context.total_bytes()) + " are free" + why);
+}
+
+std::unique_ptr<Reservation> reserve_or_explain(DeviceContext& context, std::int64_t nbytes,
+                                                const std::string& policy) {
+  if (nbytes > context.free_bytes() - 2 * guard_bytes) throw refusal(nbytes, context, "");
+  try {
+    return reserve(context, nbytes + 2 * guard_bytes, policy);
+  } catch (const AllocationError& error) {
+    throw refusal(nbytes, context, std::string(" (") + error.what() + ")");
+  }
+}
+
+}  // namespace
+
+CudaMemory::CudaMemory(std::shared_ptr<DeviceContext> context, std::int64_t nbytes,
+                       const std::string& policy)
+    : Memory(nbytes, policy), context_(std::move(context)) {
+  refuse_empty(nbytes);
+  const Turn turn(*context_);
+  reservation_ = reserve_or_explain(*context_, nbytes, policy);
+  data_ = reservation_->data() + guard_bytes;
+  for (std::byte* guard : {reservation_->data(), data_ + nbytes}) {
+    check(cudaMemsetAsync(guard, guard_pattern, guard_bytes, context_->stream()), "a guard");
+  }
+  context_->synchronize();
+}
+
+// Nothing can be done about a failure here: the device may be gone.
+CudaMemory::~CudaMemory() {
+  const std::lock_guard<std::mutex> lock(context_->mutex);
+  int before = 0;
+  cudaGetDevice(&before);
+  cudaSetDevice(context_->index());
+  reservation_.reset();
+  cudaSetDevice(before);
+}
+
+// Memory of a device is never swapped out.
+std::string CudaMemory::lock(std::int64_t nbytes) {
+  check_range(0, nbytes);
+  return "";
+}
+
+bool CudaMemory::guards_intact() const {
+  std::vector<unsigned char> found(2 * guard_bytes);
+  const Turn turn(*context_);
+  copy_now(*context_, found.data(), reservation_->data(), guard_bytes);
+  copy_now(*context_, found.data() + guard_bytes, data_ + nbytes(), guard_bytes);
+  return std::all_of(found.begin(), found.end(),
+                     [](unsigned char byte) { return byte == guard_pattern; });
+}
+
+void CudaMemory::copy_out(std::int64_t offset_bytes, std::int64_t nbytes, std::byte* to) const {
+  const Turn turn(*context_);
+  copy_now(*context_, to, data_ + offset_bytes, nbytes);
+}
+
+void CudaMemory::copy_in(std::int64_t offset_bytes, std::int64_t nbytes, const std::byte* from) {
+  const Turn turn(*context_);
+  copy_now(*context_, data_ + offset_bytes, from, nbytes);
+}
+
+PinnedMemory::PinnedMemory(std::shared_ptr<DeviceContext> context, std::int64_t nbytes)
+    : Memory(nbytes, "pinned"), context_(std::move(context)) {
+  refuse_empty(nbytes);
+  const DeviceScope scope(context_->index());
+  void* data = nullptr;
+  const cudaError_t error = cudaMallocHost(&data, static_cast<std::size_t>(nbytes));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw AllocationError("cannot allocate " + std::to_string(nbytes) +
+                          " bytes of page-locked memory: " + description(error));
+  }
+  check(error, "cudaMallocHost");
+  data_ = static_cast<std::byte*>(data);
+}
+
+PinnedMemory::~PinnedMemory() { cudaFreeHost(data_); }
+
+std::string PinnedMemory::lock(std::int64_t nbytes) {
+  check_range(0, nbytes);
+  return "";
+}
+
+}  // namespace kvprof::cuda

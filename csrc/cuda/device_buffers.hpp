@@ -1,0 +1,44 @@
+// Small memory of the device that a backend keeps for itself.
+#pragma once
+#include <cstdint>
+#include <memory>
+
+#include "cuda/device_context.hpp"
+#include "device/backend.hpp"
+
+namespace kvprof::cuda {
+
+using DeviceBytes = std::unique_ptr<void, void (*)(void*)>;
+
+/// Throws AllocationError when the device has not got so much.
+DeviceBytes allocate_bytes(DeviceContext& context, std::int64_t nbytes, const char* what);
+
+/// Sums of a kernel that reads: cleared before a pass, fetched and added up after it.
+class Checksums {
+ public:
+  explicit Checksums(DeviceContext& context);
+
+  Totals totals() const { return static_cast<Totals>(words_.get()); }
+  void clear();
+  std::uint64_t sum();
+
+ private:
+  DeviceContext& context_;
+  DeviceBytes words_;
+};
+
+/// The host's rows of an append, brought to the device.
+class UploadedRows {
+ public:
+  explicit UploadedRows(DeviceContext& context) : context_(context), rows_(nullptr, nullptr) {}
+
+  /// Throws AllocationError when the device has no room.
+  const std::byte* upload(const Source& source);
+
+ private:
+  DeviceContext& context_;
+  DeviceBytes rows_;
+  std::int64_t capacity_ = 0;
+};
+
+}  // namespace kvprof::cuda

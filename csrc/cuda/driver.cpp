@@ -1,0 +1,64 @@
+#include "cuda/driver.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <string>
+
+#include "cuda/cuda_check.hpp"
+#include "device/backend.hpp"
+
+namespace kvprof::cuda {
+namespace {
+
+template <class Function>
+bool find(const char* name, unsigned version, Function& function) {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult answer = cudaDriverEntryPointSymbolNotFound;
+  check(cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &answer),
+        "asking the driver for a function");
+  if (answer != cudaDriverEntryPointSuccess) found = nullptr;
+  function = reinterpret_cast<Function>(found);
+  return found != nullptr;
+}
+
+template <class Function>
+void require(const char* name, unsigned version, Function& function) {
+  if (!find(name, version, function)) {
+    throw DeviceFault(std::string("the NVIDIA driver has no ") + name +
+                      ": it is older than this build needs");
+  }
+}
+
+Driver found() {
+  Driver driver{};
+  require("cuGetErrorName", 6000, driver.error_name);
+  require("cuMemGetAllocationGranularity", 10020, driver.granularity);
+  require("cuMemAddressReserve", 10020, driver.reserve);
+  require("cuMemAddressFree", 10020, driver.unreserve);
+  require("cuMemCreate", 10020, driver.create);
+  require("cuMemRelease", 10020, driver.release);
+  require("cuMemMap", 10020, driver.map);
+  require("cuMemUnmap", 10020, driver.unmap);
+  require("cuMemSetAccess", 10020, driver.set_access);
+  find("cuMemcpyBatchAsync", 12080, driver.copy_batch);
+  return driver;
+}
+
+}  // namespace
+
+const Driver& Driver::get() {
+  static const Driver driver = found();
+  return driver;
+}
+
+void check(CUresult result, const char* doing) {
+  if (result == CUDA_SUCCESS) return;
+  const char* name = nullptr;
+  Driver::get().error_name(result, &name);
+  const std::string message =
+      std::string(doing) + " failed with " + (name ? name : std::to_string(result));
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) throw AllocationError(message);
+  throw DeviceFault(message);
+}
+
+}  // namespace kvprof::cuda

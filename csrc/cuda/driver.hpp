@@ -1,0 +1,28 @@
+// The driver's own functions, for what the runtime does not offer. They are asked of the driver by
+// name and version, so that nothing links to libcuda and the module imports without it.
+#pragma once
+#include <cudaTypedefs.h>
+
+namespace kvprof::cuda {
+
+/// Virtual memory management (CUDA 10.2), and copies in a batch (12.8; null with an older driver).
+struct Driver {
+  PFN_cuGetErrorName_v6000 error_name;
+  PFN_cuMemGetAllocationGranularity_v10020 granularity;
+  PFN_cuMemAddressReserve_v10020 reserve;
+  PFN_cuMemAddressFree_v10020 unreserve;
+  PFN_cuMemCreate_v10020 create;
+  PFN_cuMemRelease_v10020 release;
+  PFN_cuMemMap_v10020 map;
+  PFN_cuMemUnmap_v10020 unmap;
+  PFN_cuMemSetAccess_v10020 set_access;
+  PFN_cuMemcpyBatchAsync_v12080 copy_batch;
+
+  /// The functions of the driver that is loaded. Throws DeviceFault when one is missing.
+  static const Driver& get();
+};
+
+/// Throws AllocationError when the device is out of memory, DeviceFault for any other failure.
+void check(CUresult result, const char* doing);
+
+}  // namespace kvprof::cuda

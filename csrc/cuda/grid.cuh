@@ -1,0 +1,59 @@
+// A persistent grid: as many blocks as the device holds at once, each warp of which walks the work.
+#pragma once
+#include "cuda/cuda_check.hpp"
+#include "cuda/kernels.hpp"
+
+namespace kvprof::cuda {
+
+constexpr int block_threads = 256;
+
+/// Blocks that a multiprocessor holds at the least: 16 warps with 4 KiB each in flight. More would
+/// cost registers, and then spills.
+constexpr int least_blocks = 2;
+
+/// Launches a kernel over `items`; its last parameter is the division of the work.
+template <class... Parameters, class... Arguments>
+void launch_persistent(const Launch& launch, int threads, std::size_t shared_bytes,
+                       std::int64_t items, void (*kernel)(Parameters...), Arguments... arguments) {
+  if (items == 0) return;
+  if (shared_bytes > 0) {
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared_bytes)),
+          "shared memory");
+  }
+  int resident = 0;
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, shared_bytes),
+        "occupancy");
+  const int warps = threads / static_cast<int>(warp_lanes);
+  const std::int64_t most = std::int64_t{resident > 0 ? resident : 1} * launch.multiprocessors;
+  const std::int64_t needed = (items + warps - 1) / warps;
+  const std::int64_t blocks = needed < most ? needed : most;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = launch.stream;
+  check(cudaLaunchKernelEx(&config, kernel, arguments..., divide(items, blocks * warps)),
+        "a kernel launch");
+}
+
+/// Tiles at once and vectors of each, as the variants have them.
+template <int tiles, int vectors>
+struct Shape {
+  static constexpr int width = tiles;
+  static constexpr int depth = vectors;
+};
+
+/// Calls with_shape(Shape) for the shape of a vector variant.
+template <class WithShape>
+void for_variant(std::size_t variant, WithShape with_shape) {
+  if (variant == 0) {
+    with_shape(Shape<1, 8>{});
+  } else if (variant == 1) {
+    with_shape(Shape<4, 2>{});
+  } else {
+    with_shape(Shape<8, 1>{});
+  }
+}
+
+}  // namespace kvprof::cuda

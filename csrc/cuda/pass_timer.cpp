@@ -1,0 +1,80 @@
+#include "cuda/pass_timer.hpp"
+
+#include <chrono>
+#include <new>
+
+#include "cuda/cuda_check.hpp"
+#include "device/backend.hpp"
+
+namespace kvprof::cuda {
+namespace {
+
+constexpr std::uint64_t most_nanoseconds = 10'000'000'000;
+
+/// The global timer ticks once a microsecond on some devices: a clock from less would be a guess.
+constexpr std::uint64_t least_nanoseconds = 50'000;
+
+}  // namespace
+
+Event::Event() { check(cudaEventCreate(&event_), "making an event"); }
+
+void Event::record(cudaStream_t stream) {
+  check(cudaEventRecord(event_, stream), "recording an event");
+}
+
+double Event::seconds_since(const Event& start) const {
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, start.event_, event_), "reading an event");
+  return static_cast<double>(milliseconds) * 1e-3;
+}
+
+PassTimer::PassTimer(DeviceContext& context, bool blocking)
+    : context_(context), blocking_(blocking), shared_(nullptr, [](Shared* s) { cudaFreeHost(s); }) {
+  void* shared = nullptr;
+  check(cudaMallocHost(&shared, sizeof(Shared)), "cudaMallocHost");
+  shared_.reset(new (shared) Shared{});
+}
+
+void PassTimer::hold_back() {
+  if (!blocking_) return;
+  __atomic_store_n(&shared_->go, 0u, __ATOMIC_RELEASE);
+  launch_block_stream(context_.launch(), &shared_->go, &shared_->timed_out, most_nanoseconds);
+}
+
+void PassTimer::release() { __atomic_store_n(&shared_->go, 1u, __ATOMIC_RELEASE); }
+
+PassTime PassTimer::time(const std::function<void()>& work) {
+  *shared_ = Shared{};
+  try {
+    hold_back();
+    launch_timestamps(context_.launch(), shared_->before);
+    start_.record(context_.stream());
+    work();
+    stop_.record(context_.stream());
+    launch_timestamps(context_.launch(), shared_->after);
+  } catch (...) {
+    release();  // or the stream would stay held back
+    cudaStreamSynchronize(context_.stream());
+    throw;
+  }
+  release();
+  context_.synchronize();
+  if (shared_->timed_out != 0) {
+    throw DeviceFault("launches were held back for 10 s and not all of them were queued by then");
+  }
+  const std::uint64_t elapsed = shared_->after[0] - shared_->before[0];
+  const double cycles = static_cast<double>(shared_->after[1] - shared_->before[1]);
+  const bool known =
+      shared_->before[0] != 0 && shared_->after[0] != 0 && elapsed >= least_nanoseconds;
+  return {stop_.seconds_since(start_), known ? cycles / static_cast<double>(elapsed) * 1e9 : 0};
+}
+
+PassTime PassTimer::time_submission(const std::function<void()>& work) {
+  context_.synchronize();
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  context_.synchronize();
+  return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 0};
+}
+
+}  // namespace kvprof::cuda

@@ -1,0 +1,226 @@
+// Updates in place: integers, and the floats that recurrent states are kept in.
+#include "cuda/grid.cuh"
+#include "cuda/walk.cuh"
+
+namespace kvprof::cuda {
+namespace {
+
+__device__ __forceinline__ float as_float(std::uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+__device__ __forceinline__ std::uint32_t as_bits(float value) {
+  std::uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+/// Each takes a word of `nbytes` bytes, eight but at the end of a run, and returns the new one.
+struct AddWords {
+  std::uint64_t addend;
+  __device__ __forceinline__ std::uint64_t operator()(std::uint64_t word,
+                                                      std::uint32_t nbytes) const {
+    const std::uint64_t mask =
+        nbytes == word_bytes ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * nbytes)) - 1;
+    return (word + addend) & mask;
+  }
+};
+
+struct DecayFloat32 {
+  float decay;
+  float input;
+  __device__ __forceinline__ std::uint64_t operator()(std::uint64_t word,
+                                                      std::uint32_t nbytes) const {
+    const std::uint64_t lower = decayed(static_cast<std::uint32_t>(word));
+    if (nbytes == sizeof(float)) return lower;
+    return lower | static_cast<std::uint64_t>(decayed(static_cast<std::uint32_t>(word >> 32)))
+                       << 32;
+  }
+  __device__ __forceinline__ std::uint32_t decayed(std::uint32_t bits) const {
+    return as_bits(sum(product(as_float(bits), decay), input));
+  }
+};
+
+struct DecayBfloat16 {
+  float decay;
+  float input;
+  __device__ __forceinline__ std::uint64_t operator()(std::uint64_t word,
+                                                      std::uint32_t nbytes) const {
+    std::uint64_t updated = 0;
+    KVPROF_UNROLL
+    for (std::uint32_t at = 0; at < word_bytes; at += 2) {
+      if (at < nbytes) updated |= decayed(word >> (8 * at)) << (8 * at);
+    }
+    return updated;
+  }
+  /// In float32, then rounded to nearest even.
+  __device__ __forceinline__ std::uint64_t decayed(std::uint64_t bits) const {
+    const float value = as_float(static_cast<std::uint32_t>(bits & 0xFFFF) << 16);
+    const std::uint32_t exact = as_bits(sum(product(value, decay), input));
+    return (exact + ((exact >> 16) & 1) + 0x7FFF) >> 16;
+  }
+};
+
+template <class Element>
+__device__ __forceinline__ std::uint64_t updated(uint4& value, const Element& element) {
+  const std::uint64_t low =
+      element(static_cast<std::uint64_t>(value.y) << 32 | value.x, word_bytes);
+  const std::uint64_t high =
+      element(static_cast<std::uint64_t>(value.w) << 32 | value.z, word_bytes);
+  value = make_uint4(static_cast<unsigned>(low), static_cast<unsigned>(low >> 32),
+                     static_cast<unsigned>(high), static_cast<unsigned>(high >> 32));
+  return low + high;
+}
+
+/// Updates a span from `from` on word by word, each put together from the widest accesses that its
+/// address allows.
+template <class Unit, class Element>
+__device__ __forceinline__ std::uint64_t update_words(const Span& span, std::uint32_t from,
+                                                      const Element& element) {
+  std::uint64_t total = 0;
+  for (std::uint32_t at = from + lane_index() * word_bytes; at < span.nbytes;
+       at += warp_lanes * word_bytes) {
+    const std::uint32_t left = span.nbytes - at;
+    const std::uint32_t nbytes = left < word_bytes ? left : word_bytes;
+    const bool whole = nbytes == word_bytes;
+    std::uint64_t word = 0;
+    if (whole) {
+      for (std::uint32_t i = 0; i < word_bytes; i += sizeof(Unit)) {
+        word |= in_word(*pointer<const Unit>(span.address + at + i), i);
+      }
+    } else {
+      for (std::uint32_t i = 0; i < nbytes; ++i) {
+        word |= in_word(*pointer<const std::uint8_t>(span.address + at + i), i);
+      }
+    }
+    word = element(word, nbytes);
+    total += word;
+    if (whole) {
+      for (std::uint32_t i = 0; i < word_bytes; i += sizeof(Unit)) {
+        *pointer<Unit>(span.address + at + i) = static_cast<Unit>(of_pattern(word, i));
+      }
+    } else {
+      for (std::uint32_t i = 0; i < nbytes; ++i) {
+        *pointer<std::uint8_t>(span.address + at + i) =
+            static_cast<std::uint8_t>(of_pattern(word, i));
+      }
+    }
+  }
+  return total;
+}
+
+/// What whole vectors do not cover.
+template <class Element>
+__device__ __forceinline__ std::uint64_t update_rest(const Span& span, const Element& element) {
+  switch (access_bytes(span.address)) {
+    case vector_bytes:
+      return update_words<std::uint64_t>(span, whole_units_bytes(span.nbytes, vector_bytes),
+                                         element);
+    case 8:
+      return update_words<std::uint64_t>(span, 0, element);
+    case 4:
+      return update_words<std::uint32_t>(span, 0, element);
+    default:
+      return update_words<std::uint8_t>(span, 0, element);
+  }
+}
+
+__device__ __forceinline__ std::uint32_t vector_part(const Span& span) {
+  return span.address % vector_bytes == 0 ? whole_units_bytes(span.nbytes, vector_bytes) : 0;
+}
+
+template <class Spans, class Element, class Shape>
+__global__ void __launch_bounds__(block_threads, least_blocks)
+    update_vector(Spans spans, Element element, Totals totals, Division division) {
+  constexpr std::uint32_t step = Shape::depth * warp_lanes * vector_bytes;
+  Walk<Spans, Span> walk(spans, division);
+  std::uint64_t total = 0;
+  while (true) {
+    Span held[Shape::width];
+    std::uint32_t longest = 0;
+    bool ragged = false;
+    walk.next(held);
+    if (held[0].nbytes == 0) break;
+    KVPROF_UNROLL
+    for (int w = 0; w < Shape::width; ++w) {
+      const std::uint32_t part = vector_part(held[w]);
+      longest = part > longest ? part : longest;
+      ragged |= part < held[w].nbytes;
+    }
+    for (std::uint32_t start = 0; start < longest; start += step) {
+      uint4 values[Shape::width][Shape::depth];
+      KVPROF_UNROLL
+      for (int w = 0; w < Shape::width; ++w) {
+        KVPROF_UNROLL
+        for (int d = 0; d < Shape::depth; ++d) {
+          const std::uint32_t at = start + (d * warp_lanes + lane_index()) * vector_bytes;
+          if (at < vector_part(held[w])) {
+            values[w][d] = load_in_place(pointer<const uint4>(held[w].address + at));
+          }
+        }
+      }
+      KVPROF_UNROLL
+      for (int w = 0; w < Shape::width; ++w) {
+        KVPROF_UNROLL
+        for (int d = 0; d < Shape::depth; ++d) {
+          const std::uint32_t at = start + (d * warp_lanes + lane_index()) * vector_bytes;
+          if (at < vector_part(held[w])) {
+            uint4 value = values[w][d];
+            total += updated(value, element);
+            store_once(pointer<uint4>(held[w].address + at), value);
+          }
+        }
+      }
+    }
+    KVPROF_NO_UNROLL
+    for (std::uint32_t back = ragged ? Shape::width : 0; back > 0; --back) {
+      const Span one = walk.again(back);
+      if (vector_part(one) < one.nbytes) total += update_rest(one, element);
+    }
+  }
+  add_to_totals(totals, total);
+}
+
+template <class Spans, class Element>
+void launch_element(const Launch& launch, const Spans& spans, const Element& element,
+                    std::size_t variant, Totals totals) {
+  for_variant(variant, [&](auto shape) {
+    launch_persistent(launch, block_threads, 0, spans.items(),
+                      update_vector<Spans, Element, decltype(shape)>, spans, element, totals);
+  });
+}
+
+template <class Spans>
+void launch(const Launch& launch, const Spans& spans, const Update& update, std::size_t variant,
+            Totals totals) {
+  switch (update.element) {
+    case Element::word64:
+      launch_element(launch, spans, AddWords{update.addend}, variant, totals);
+      break;
+    case Element::float32:
+      launch_element(launch, spans, DecayFloat32{update.decay, update.input}, variant, totals);
+      break;
+    case Element::bfloat16:
+      launch_element(launch, spans, DecayBfloat16{update.decay, update.input}, variant, totals);
+      break;
+  }
+}
+
+}  // namespace
+
+void launch_update(const Launch& where, const ListedSpans& spans, const Update& update,
+                   std::size_t variant, Totals totals) {
+  launch(where, spans, update, variant, totals);
+}
+
+void launch_update(const Launch& where, const ContiguousSpans& spans, const Update& update,
+                   std::size_t variant, Totals totals) {
+  for_variant(variant, [&](auto shape) {
+    launch_persistent(where, block_threads, 0, spans.items(),
+                      update_vector<ContiguousSpans, AddWords, decltype(shape)>, spans,
+                      AddWords{update.addend}, totals);
+  });
+}
+
+}  // namespace kvprof::cuda

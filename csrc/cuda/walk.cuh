@@ -1,0 +1,82 @@
+// A warp's way through the work of a grid: spans or copies, one after another.
+#pragma once
+#include "cuda/instructions.cuh"
+
+namespace kvprof::cuda {
+
+__device__ __forceinline__ std::int64_t warp_index() {
+  return (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / warp_lanes;
+}
+__device__ __forceinline__ std::uint32_t lane_index() { return threadIdx.x % warp_lanes; }
+
+__device__ __forceinline__ Span broadcast(const Span& span, std::uint32_t lane) {
+  return {__shfl_sync(all_lanes, span.address, static_cast<int>(lane)),
+          __shfl_sync(all_lanes, span.nbytes, static_cast<int>(lane))};
+}
+__device__ __forceinline__ Copy broadcast(const Copy& copy, std::uint32_t lane) {
+  return {__shfl_sync(all_lanes, copy.from, static_cast<int>(lane)),
+          __shfl_sync(all_lanes, copy.to, static_cast<int>(lane)),
+          __shfl_sync(all_lanes, copy.nbytes, static_cast<int>(lane))};
+}
+
+/// Hands the items of a warp to all of its lanes, empty ones at the end and from then on. Each
+/// lane holds one item of the chunk at hand and one of the next, which is fetched a chunk early: a
+/// list that must be read before the address is known costs no waiting.
+template <class List, class Item>
+class Walk {
+ public:
+  __device__ __forceinline__ Walk(const List& list, const Division& division)
+      : list_(list), division_(division), chunk_(warp_index()) {
+    held_ = fetch(chunk_);
+    ahead_ = fetch(chunk_ + division_.warps);
+  }
+
+  /// The next items, as many as there are in the chunk at hand; none only at the end.
+  template <int width>
+  __device__ __forceinline__ void next(Item (&items)[width]) {
+    static_assert(warp_lanes % width == 0, "a group of lanes holds the items of a step");
+    if (at_ >= division_.count(chunk_)) {
+      chunk_ += division_.warps;
+      at_ = 0;
+      held_ = ahead_;
+      ahead_ = fetch(chunk_ + division_.warps);
+    }
+    // Lanes beyond the chunk hold nothing.
+    KVPROF_UNROLL
+    for (int i = 0; i < width; ++i) items[i] = broadcast(held_, at_ + i);
+    at_ += width;
+  }
+
+  /// One of the items that `next` has just handed out, `back` from the end of them: for a loop that
+  /// is not unrolled, since an array of registers has no index at run time.
+  __device__ __forceinline__ Item again(std::uint32_t back) const {
+    return broadcast(held_, at_ - back);
+  }
+
+ private:
+  __device__ __forceinline__ Item fetch(std::int64_t chunk) const {
+    const std::uint32_t lane = lane_index();
+    return lane < division_.count(chunk) ? list_.at(division_.first(chunk) + lane) : Item{};
+  }
+
+  const List& list_;
+  const Division& division_;
+  std::int64_t chunk_;
+  std::uint32_t at_ = 0;
+  Item held_;
+  Item ahead_;
+};
+
+/// Adds the sums of all lanes of a warp to one of several totals, which the host adds up.
+constexpr std::uint32_t totals = 64;
+
+__device__ __forceinline__ void add_to_totals(unsigned long long* into, std::uint64_t value) {
+  for (int distance = warp_lanes / 2; distance > 0; distance /= 2) {
+    value += __shfl_xor_sync(all_lanes, value, distance);
+  }
+  if (lane_index() == 0) {
+    atomicAdd(into + warp_index() % totals, static_cast<unsigned long long>(value));
+  }
+}
+
+}  // namespace kvprof::cuda
