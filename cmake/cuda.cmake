@@ -15,6 +15,45 @@ function(kvprof_without_cuda reason)
   message(STATUS "kvprof: no CUDA module: ${reason}")
 endfunction()
 
+set(KVPROF_CUDA_SOURCES
+  csrc/cuda/clock_kernels.cu
+  csrc/cuda/copy_kernels.cu
+  csrc/cuda/cuda_backend.cpp
+  csrc/cuda/cuda_ceilings.cpp
+  csrc/cuda/cuda_check.cpp
+  csrc/cuda/cuda_memory.cpp
+  csrc/cuda/device_buffers.cpp
+  csrc/cuda/device_context.cpp
+  csrc/cuda/device_facts.cpp
+  csrc/cuda/driver.cpp
+  csrc/cuda/pass_timer.cpp
+  csrc/cuda/read_kernels.cu
+  csrc/cuda/reservation.cpp
+  csrc/cuda/swaps.cpp
+  csrc/cuda/tile_cache.cpp
+  csrc/cuda/tiles.cpp
+  csrc/cuda/update_kernels.cu
+  csrc/cuda/write_kernels.cu)
+
+# For tests on machines without a GPU: the same sources, compiled for the CPU against an emulated
+# runtime (see tests/emulator). What such a build times is not a device.
+if(KVPROF_CUDA STREQUAL "EMULATED")
+  file(GLOB emulator_sources CONFIGURE_DEPENDS tests/emulator/*.cpp)
+  list(FILTER emulator_sources EXCLUDE REGEX check_emulator)
+  add_library(kvprof_cuda STATIC ${KVPROF_CUDA_SOURCES} ${emulator_sources})
+  set(kernel_sources ${KVPROF_CUDA_SOURCES})
+  list(FILTER kernel_sources INCLUDE REGEX "\\.cu$")
+  set_source_files_properties(${kernel_sources} PROPERTIES
+    LANGUAGE CXX COMPILE_OPTIONS "-xc++;-Wno-conversion;-Wno-sign-conversion")
+  target_compile_options(kvprof_cuda PRIVATE -ffp-contract=off)
+  target_include_directories(kvprof_cuda SYSTEM PUBLIC tests/emulator/include)
+  target_link_libraries(kvprof_cuda PUBLIC kvprof_core Threads::Threads)
+  pybind11_add_module(_cuda MODULE csrc/bindings/cuda_module.cpp)
+  target_link_libraries(_cuda PRIVATE kvprof_cuda)
+  install(TARGETS _cuda LIBRARY DESTINATION .)
+  return()
+endif()
+
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 80 90 100)
 endif()
@@ -36,25 +75,7 @@ endif()
 
 # nvcc sees no pybind11: the headers are slow there, and break with each new release of either.
 # What launches nothing is plain C++.
-add_library(kvprof_cuda STATIC
-  csrc/cuda/clock_kernels.cu
-  csrc/cuda/copy_kernels.cu
-  csrc/cuda/cuda_backend.cpp
-  csrc/cuda/cuda_ceilings.cpp
-  csrc/cuda/cuda_check.cpp
-  csrc/cuda/cuda_memory.cpp
-  csrc/cuda/device_buffers.cpp
-  csrc/cuda/device_context.cpp
-  csrc/cuda/device_facts.cpp
-  csrc/cuda/driver.cpp
-  csrc/cuda/pass_timer.cpp
-  csrc/cuda/read_kernels.cu
-  csrc/cuda/reservation.cpp
-  csrc/cuda/swaps.cpp
-  csrc/cuda/tile_cache.cpp
-  csrc/cuda/tiles.cpp
-  csrc/cuda/update_kernels.cu
-  csrc/cuda/write_kernels.cu)
+add_library(kvprof_cuda STATIC ${KVPROF_CUDA_SOURCES})
 target_link_libraries(kvprof_cuda PUBLIC kvprof_core ${CMAKE_DL_LIBS})
 target_include_directories(kvprof_cuda SYSTEM PUBLIC ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 set_target_properties(kvprof_cuda PROPERTIES

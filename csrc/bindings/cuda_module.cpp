@@ -29,6 +29,11 @@ PYBIND11_MODULE(_cuda, module) {
   // The first call into the driver starts it, which can take seconds.
   using WithoutGil = py::call_guard<py::gil_scoped_release>;
   module.doc() = "The CUDA backend of kvprof.";
+#if defined(KVPROF_CUDA_EMULATED)
+  module.attr("EMULATED") = true;
+#else
+  module.attr("EMULATED") = false;
+#endif
   // Its types are bound there, once for all backends.
   py::module_::import("kvprof._core");
   module.def("runtime_version", &kvprof::runtime_version);

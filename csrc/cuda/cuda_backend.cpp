@@ -8,6 +8,7 @@
 #include "cuda/cuda_memory.hpp"
 #include "cuda/device_facts.hpp"
 #include "cuda/nvtx_range.hpp"
+#include "cuda/reservation.hpp"
 #include "cuda/swaps.hpp"
 #include "cuda/variant_names.hpp"
 #include "device/allocation_cost.hpp"
@@ -76,8 +77,12 @@ std::unique_ptr<Memory> CudaBackend::allocate_host(std::int64_t nbytes) {
 
 AllocationCost CudaBackend::allocation_cost(std::int64_t nbytes, std::int64_t count,
                                             const std::string& policy) {
+  const std::string way = policy.empty() ? policies().front() : policy;
+  const Turn turn(*context_);
+  // What the driver does, without the guard bytes that a memory has.
   return cost_of_allocations(
-      nbytes, count, [&] { return allocate(nbytes, policy); }, [&] { return available_bytes(); });
+      nbytes, count, [&] { return std::shared_ptr<void>(reserve(*context_, nbytes, 0, way)); },
+      [&] { return context_->free_bytes(); });
 }
 
 std::vector<std::string> CudaBackend::variants(Stream stream) const {

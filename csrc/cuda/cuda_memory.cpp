@@ -13,37 +13,13 @@ namespace {
 constexpr std::int64_t guard_bytes = 4096;
 constexpr unsigned char guard_pattern = 0xA5;
 
-void refuse_empty(std::int64_t nbytes) {
-  if (nbytes < 1) {
-    throw std::invalid_argument("nbytes is " + std::to_string(nbytes) + ", it must be at least 1");
-  }
-}
-
-AllocationError refusal(std::int64_t nbytes, DeviceContext& context, const std::string& why) {
-  return AllocationError("cannot allocate " + std::to_string(nbytes) + " bytes on device " +
-                         std::to_string(context.index()) + ": " +
-                         std::to_string(context.free_bytes()) + " bytes of " +
-                         std::to_string(context.total_bytes()) + " are free" + why);
-}
-
-std::unique_ptr<Reservation> reserve_or_explain(DeviceContext& context, std::int64_t nbytes,
-                                                const std::string& policy) {
-  if (nbytes > context.free_bytes() - 2 * guard_bytes) throw refusal(nbytes, context, "");
-  try {
-    return reserve(context, nbytes + 2 * guard_bytes, policy);
-  } catch (const AllocationError& error) {
-    throw refusal(nbytes, context, std::string(" (") + error.what() + ")");
-  }
-}
-
 }  // namespace
 
 CudaMemory::CudaMemory(std::shared_ptr<DeviceContext> context, std::int64_t nbytes,
                        const std::string& policy)
     : Memory(nbytes, policy), context_(std::move(context)) {
-  refuse_empty(nbytes);
   const Turn turn(*context_);
-  reservation_ = reserve_or_explain(*context_, nbytes, policy);
+  reservation_ = reserve(*context_, nbytes, 2 * guard_bytes, policy);
   data_ = reservation_->data() + guard_bytes;
   for (std::byte* guard : {reservation_->data(), data_ + nbytes}) {
     check(cudaMemsetAsync(guard, guard_pattern, guard_bytes, context_->stream()), "a guard");
@@ -57,6 +33,7 @@ CudaMemory::~CudaMemory() {
   int before = 0;
   cudaGetDevice(&before);
   cudaSetDevice(context_->index());
+  cudaDeviceSynchronize();  // others may have streamed it too
   reservation_.reset();
   cudaSetDevice(before);
 }
@@ -88,7 +65,9 @@ void CudaMemory::copy_in(std::int64_t offset_bytes, std::int64_t nbytes, const s
 
 PinnedMemory::PinnedMemory(std::shared_ptr<DeviceContext> context, std::int64_t nbytes)
     : Memory(nbytes, "pinned"), context_(std::move(context)) {
-  refuse_empty(nbytes);
+  if (nbytes < 1) {
+    throw std::invalid_argument("nbytes is " + std::to_string(nbytes) + ", it must be at least 1");
+  }
   const DeviceScope scope(context_->index());
   void* data = nullptr;
   const cudaError_t error = cudaMallocHost(&data, static_cast<std::size_t>(nbytes));

@@ -32,7 +32,7 @@ class PlainReservation final : public Reservation {
   ~PlainReservation() override { cudaFree(data_); }
 };
 
-/// Its owner waits for the stream before it ends: nothing uses the memory any more.
+/// Whoever uses it on another stream waits for the context's first, and ends before it does.
 class PoolReservation final : public Reservation {
  public:
   PoolReservation(DeviceContext& context, std::size_t nbytes) : stream_(context.stream()) {
@@ -40,12 +40,8 @@ class PoolReservation final : public Reservation {
     check_allocation(cudaMallocFromPoolAsync(&data, nbytes, context.pool(), stream_),
                      "cudaMallocFromPoolAsync");
     data_ = static_cast<std::byte*>(data);
-    context.synchronize();
   }
-  ~PoolReservation() override {
-    cudaFreeAsync(data_, stream_);
-    cudaStreamSynchronize(stream_);
-  }
+  ~PoolReservation() override { cudaFreeAsync(data_, stream_); }
 
  private:
   cudaStream_t stream_;
@@ -147,13 +143,43 @@ const std::vector<std::string>& reservation_policies() {
   return names;
 }
 
-std::unique_ptr<Reservation> reserve(DeviceContext& context, std::int64_t nbytes,
-                                     const std::string& policy) {
+namespace {
+
+std::unique_ptr<Reservation> reserve_by(DeviceContext& context, std::int64_t nbytes,
+                                        const std::string& policy) {
   const auto size = static_cast<std::size_t>(nbytes);
   if (policy == "plain") return std::make_unique<PlainReservation>(size);
   if (policy == "pool") return std::make_unique<PoolReservation>(context, size);
   if (policy == "vmm") return std::make_unique<VmmReservation>(context.index(), size);
   throw std::invalid_argument("policy is '" + policy + "', a CUDA device has plain, pool and vmm");
+}
+
+AllocationError refusal(std::int64_t nbytes, DeviceContext& context, const std::string& why) {
+  return AllocationError("cannot allocate " + std::to_string(nbytes) + " bytes on CUDA device " +
+                         std::to_string(context.index()) + ": " +
+                         std::to_string(context.free_bytes()) + " bytes of " +
+                         std::to_string(context.total_bytes()) + " are free" + why);
+}
+
+}  // namespace
+
+std::unique_ptr<Reservation> reserve(DeviceContext& context, std::int64_t nbytes,
+                                     std::int64_t guard_bytes, const std::string& policy) {
+  if (nbytes < 1) {
+    throw std::invalid_argument("nbytes is " + std::to_string(nbytes) + ", it must be at least 1");
+  }
+  const std::int64_t all = nbytes + guard_bytes;
+  try {
+    return reserve_by(context, all, policy);
+  } catch (const AllocationError&) {
+    // What the pool keeps though nobody uses it is given back: there may be room now.
+    if (all > context.free_bytes()) throw refusal(nbytes, context, "");
+  }
+  try {
+    return reserve_by(context, all, policy);
+  } catch (const AllocationError& error) {
+    throw refusal(nbytes, context, std::string(" (") + error.what() + ")");
+  }
 }
 
 }  // namespace kvprof::cuda

@@ -27,9 +27,10 @@ class Reservation {
 /// addresses, to which physical memory is mapped piece by piece). Never managed memory.
 const std::vector<std::string>& reservation_policies();
 
-/// Throws AllocationError when the device has not got so much, std::invalid_argument for an unknown
-/// policy; holds nothing then.
+/// Reserves `nbytes` and so many for guards. Throws AllocationError that says what is free when the
+/// device has not got so much, std::invalid_argument for a size below 1 or an unknown policy; holds
+/// nothing then.
 std::unique_ptr<Reservation> reserve(DeviceContext& context, std::int64_t nbytes,
-                                     const std::string& policy);
+                                     std::int64_t guard_bytes, const std::string& policy);
 
 }  // namespace kvprof::cuda

@@ -1,6 +1,7 @@
 // A warp's way through the work of a grid: spans or copies, one after another.
 #pragma once
 #include "cuda/instructions.cuh"
+#include "cuda/kernels.hpp"
 
 namespace kvprof::cuda {
 
@@ -67,15 +68,13 @@ class Walk {
   Item ahead_;
 };
 
-/// Adds the sums of all lanes of a warp to one of several totals, which the host adds up.
-constexpr std::uint32_t totals = 64;
-
-__device__ __forceinline__ void add_to_totals(unsigned long long* into, std::uint64_t value) {
+/// Adds the sums of all lanes of a warp to one of the totals.
+__device__ __forceinline__ void add_to_totals(Totals totals, std::uint64_t value) {
   for (int distance = warp_lanes / 2; distance > 0; distance /= 2) {
     value += __shfl_xor_sync(all_lanes, value, distance);
   }
   if (lane_index() == 0) {
-    atomicAdd(into + warp_index() % totals, static_cast<unsigned long long>(value));
+    atomicAdd(totals + warp_index() % checksum_words, static_cast<unsigned long long>(value));
   }
 }
 

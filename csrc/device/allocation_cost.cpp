@@ -19,23 +19,25 @@ double seconds_of(const Work& work) {
 }  // namespace
 
 AllocationCost cost_of_allocations(std::int64_t nbytes, std::int64_t count,
-                                   const std::function<std::unique_ptr<Memory>()>& allocate,
+                                   const std::function<std::shared_ptr<void>()>& allocate,
                                    const std::function<std::int64_t()>& available_bytes) {
   if (count < 1) {
     throw std::invalid_argument("count is " + std::to_string(count) + ", it must be at least 1");
   }
+  const auto each = static_cast<double>(count);
+  std::vector<std::shared_ptr<void>> held;
+  held.reserve(static_cast<std::size_t>(count));
+  const auto allocate_all = [&] {
+    for (std::int64_t i = 0; i < count; ++i) held.push_back(allocate());
+  };
   AllocationCost cost;
   cost.asked_bytes = nbytes * count;
-  allocate();  // the first one of a process starts things up
   const std::int64_t before = available_bytes ? available_bytes() : 0;
-  std::vector<std::unique_ptr<Memory>> held;
-  held.reserve(static_cast<std::size_t>(count));
-  cost.allocate_seconds = seconds_of([&] {
-                            for (std::int64_t i = 0; i < count; ++i) held.push_back(allocate());
-                          }) /
-                          static_cast<double>(count);
+  allocate_all();
   cost.held_bytes = available_bytes ? before - available_bytes() : cost.asked_bytes;
-  cost.free_seconds = seconds_of([&] { held.clear(); }) / static_cast<double>(count);
+  held.clear();
+  cost.allocate_seconds = seconds_of(allocate_all) / each;
+  cost.free_seconds = seconds_of([&] { held.clear(); }) / each;
   return cost;
 }
 
