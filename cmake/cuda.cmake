@@ -39,7 +39,7 @@ set(KVPROF_CUDA_SOURCES
 # runtime (see tests/emulator). What such a build times is not a device.
 if(KVPROF_CUDA STREQUAL "EMULATED")
   file(GLOB emulator_sources CONFIGURE_DEPENDS tests/emulator/*.cpp)
-  list(FILTER emulator_sources EXCLUDE REGEX check_emulator)
+  list(FILTER emulator_sources EXCLUDE REGEX "check_[a-z]+[.]cpp$")
   add_library(kvprof_cuda STATIC ${KVPROF_CUDA_SOURCES} ${emulator_sources})
   set(kernel_sources ${KVPROF_CUDA_SOURCES})
   list(FILTER kernel_sources INCLUDE REGEX "\\.cu$")
