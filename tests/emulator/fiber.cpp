@@ -14,7 +14,8 @@
 #endif
 
 #if defined(__x86_64__)
-// swapcontext makes two system calls; this keeps what the ABI says a call keeps, and no more.
+// swapcontext makes two system calls; this keeps what the ABI says a call keeps, and no more. It
+// jumps, as the CPU would predict that a return goes to where this stack was called from.
 extern "C" void kvprof_emulated_switch(void** save_sp, void* load_sp);
 asm(R"(
 .text
@@ -36,7 +37,8 @@ kvprof_emulated_switch:
   popq %r12
   popq %rbx
   popq %rbp
-  ret
+  popq %rcx
+  jmp *%rcx
 .size kvprof_emulated_switch, . - kvprof_emulated_switch
 )");
 #endif
