@@ -1,0 +1,149 @@
+// The driver's functions and how the runtime finds them.
+#include <cuda.h>
+#include <cudaTypedefs.h>
+#include <cuda_runtime.h>
+
+#include <cstring>
+#include <vector>
+
+#include "batch.hpp"
+#include "state.hpp"
+#include "virtual_memory.hpp"
+
+namespace emulated {
+namespace {
+
+bool is_on_device(const CUmemLocation& where) {
+  return where.type == CU_MEM_LOCATION_TYPE_DEVICE && where.id == 0;
+}
+
+bool is_valid(const CUmemAllocationProp* property) {
+  return property != nullptr && property->type == CU_MEM_ALLOCATION_TYPE_PINNED &&
+         is_on_device(property->location);
+}
+
+CUresult granularity(size_t* bytes, const CUmemAllocationProp* property,
+                     CUmemAllocationGranularity_flags) {
+  return driver_call("cuMemGetAllocationGranularity", [&] {
+    if (!is_valid(property)) return CUDA_ERROR_INVALID_VALUE;
+    return *bytes = kGranularity, CUDA_SUCCESS;
+  });
+}
+
+CUresult address_reserve(CUdeviceptr* address, size_t bytes, size_t alignment, CUdeviceptr,
+                         unsigned long long flags) {
+  return driver_call("cuMemAddressReserve", [&] {
+    if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    return VirtualMemory::instance().reserve(address, bytes, alignment);
+  });
+}
+
+CUresult address_free(CUdeviceptr address, size_t bytes) {
+  return driver_release_call([&] { return VirtualMemory::instance().free(address, bytes); });
+}
+
+CUresult create(CUmemGenericAllocationHandle* handle, size_t bytes,
+                const CUmemAllocationProp* property, unsigned long long flags) {
+  return driver_call("cuMemCreate", [&] {
+    if (!is_valid(property) || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    return VirtualMemory::instance().create(handle, bytes);
+  });
+}
+
+CUresult release(CUmemGenericAllocationHandle handle) {
+  return driver_release_call([&] { return VirtualMemory::instance().release(handle); });
+}
+
+CUresult map(CUdeviceptr address, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle,
+             unsigned long long flags) {
+  return driver_call("cuMemMap", [&] {
+    if (offset != 0 || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+    return VirtualMemory::instance().map(address, bytes, handle);
+  });
+}
+
+CUresult unmap(CUdeviceptr address, size_t bytes) {
+  return driver_release_call([&] { return VirtualMemory::instance().unmap(address, bytes); });
+}
+
+CUresult set_access(CUdeviceptr address, size_t bytes, const CUmemAccessDesc* access,
+                    size_t count) {
+  return driver_call("cuMemSetAccess", [&] {
+    if (count != 1 || !is_on_device(access->location)) return CUDA_ERROR_INVALID_VALUE;
+    return VirtualMemory::instance().set_access(address, bytes, access->flags);
+  });
+}
+
+CUresult error_name(CUresult error, const char** text) {
+  switch (error) {
+#define KVPROF_EMULATED_CASE(name, value) \
+  case name:                              \
+    *text = #name;                        \
+    return CUDA_SUCCESS;
+    KVPROF_EMULATED_DRIVER_ERRORS(KVPROF_EMULATED_CASE)
+#undef KVPROF_EMULATED_CASE
+  }
+  *text = nullptr;
+  return CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult error_string(CUresult error, const char** text) {
+  const CUresult known = error_name(error, text);
+  if (known == CUDA_SUCCESS) *text = cudaGetErrorString(static_cast<cudaError_t>(error));
+  return known;
+}
+
+struct Entry {
+  const char* name;
+  unsigned since;
+  void* function;
+};
+
+template <typename Function>
+void* entry(Function function) {
+  return reinterpret_cast<void*>(function);
+}
+
+// The one of a name that is newest but not newer than the version asked for is found.
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry>& all = *new std::vector<Entry>{
+      {"cuGetErrorString", 6000, entry<PFN_cuGetErrorString_v6000>(error_string)},
+      {"cuGetErrorName", 6000, entry<PFN_cuGetErrorName_v6000>(error_name)},
+      {"cuMemGetAllocationGranularity", 10020,
+       entry<PFN_cuMemGetAllocationGranularity_v10020>(granularity)},
+      {"cuMemAddressReserve", 10020, entry<PFN_cuMemAddressReserve_v10020>(address_reserve)},
+      {"cuMemAddressFree", 10020, entry<PFN_cuMemAddressFree_v10020>(address_free)},
+      {"cuMemCreate", 10020, entry<PFN_cuMemCreate_v10020>(create)},
+      {"cuMemRelease", 10020, entry<PFN_cuMemRelease_v10020>(release)},
+      {"cuMemMap", 10020, entry<PFN_cuMemMap_v10020>(map)},
+      {"cuMemUnmap", 10020, entry<PFN_cuMemUnmap_v10020>(unmap)},
+      {"cuMemSetAccess", 10020, entry<PFN_cuMemSetAccess_v10020>(set_access)},
+      {"cuMemcpyBatchAsync", 12080, entry<PFN_cuMemcpyBatchAsync_v12080>(copy_batch_12080)},
+      {"cuMemcpyBatchAsync", 13000, entry<PFN_cuMemcpyBatchAsync_v13000>(copy_batch_13000)}};
+  return all;
+}
+
+}  // namespace
+}  // namespace emulated
+
+using namespace emulated;
+
+extern "C" cudaError_t cudaGetDriverEntryPointByVersion(
+    const char* symbol, void** funcPtr, unsigned int cudaVersion, unsigned long long,
+    enum cudaDriverEntryPointQueryResult* driverStatus) {
+  return runtime_call("cudaGetDriverEntryPointByVersion", [&] {
+    *funcPtr = nullptr;
+    cudaDriverEntryPointQueryResult status = cudaDriverEntryPointSymbolNotFound;
+    for (const Entry& candidate : entries()) {
+      if (std::strcmp(candidate.name, symbol) != 0) continue;
+      if (candidate.since <= cudaVersion) {
+        *funcPtr = candidate.function;
+        status = cudaDriverEntryPointSuccess;
+      } else if (*funcPtr == nullptr) {
+        status = cudaDriverEntryPointVersionNotSufficent;
+      }
+    }
+    if (driverStatus != nullptr) return *driverStatus = status, cudaSuccess;
+    return *funcPtr == nullptr ? cudaErrorSymbolNotFound : cudaSuccess;
+  });
+}

@@ -1,0 +1,77 @@
+// The memory of the emulated device: how many bytes of it are held, and which addresses are live.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+
+namespace emulated {
+
+constexpr std::size_t kGranularity = std::size_t{2} << 20;
+
+constexpr std::size_t rounded_up(std::size_t bytes, std::size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
+/// Counts the bytes that are held.
+class DeviceBytes {
+ public:
+  static DeviceBytes& instance();
+
+  std::size_t total() const;
+  std::size_t held();
+
+  /// False, and nothing is held, when the device has less free.
+  bool hold(std::size_t bytes);
+  void let_go(std::size_t bytes);
+
+  /// The same for an allocation, in the driver's units: 2 MiB, or 512 bytes of a shared 2 MiB slab
+  /// where it is less than 1 MiB.
+  bool hold_allocation(std::size_t bytes);
+  void let_go_allocation(std::size_t bytes);
+
+ private:
+  bool grow(std::size_t bytes);
+  std::mutex mutex_;
+  std::size_t held_ = 0;
+  std::size_t small_ = 0;
+};
+
+enum class MemoryKind { kDevice, kPool, kPinned };
+
+struct Allocation {
+  std::byte* address;
+  std::size_t bytes;
+  MemoryKind kind;
+  cudaMemPool_t pool = nullptr;
+  bool being_freed = false;  ///< a free is on its way in a stream
+};
+
+enum class Place { kElsewhere, kDevice, kPinned, kInvalid };
+
+/// The live allocations by address.
+class Allocations {
+ public:
+  static Allocations& instance();
+
+  /// An allocation, aligned to 256 bytes and not zero; nullopt when the host has no memory.
+  std::optional<Allocation> make(std::size_t bytes, MemoryKind kind, cudaMemPool_t pool);
+  /// The allocation that starts there and is not being freed; marks it as being freed.
+  std::optional<Allocation> start_free(const void* address);
+  void finish_free(const Allocation& allocation);
+
+  /// Where [address, address + bytes) is; kInvalid when only a part of it is in a live allocation.
+  Place place_of(const void* address, std::size_t bytes);
+  std::optional<Allocation> holding(const void* address);
+  std::size_t count();
+
+ private:
+  const Allocation* find(const void* address) const;
+  std::mutex mutex_;
+  std::map<std::uintptr_t, Allocation> by_address_;
+};
+
+}  // namespace emulated
