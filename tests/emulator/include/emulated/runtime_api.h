@@ -2,6 +2,9 @@
 #pragma once
 #include "emulated/driver_types.h"
 
+// Found by ctypes in a module that hides all else.
+#define KVPROF_EMULATED_VISIBLE __attribute__((visibility("default")))
+
 extern "C" {
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
@@ -76,11 +79,11 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* numBlocks, const 
 
 // For tests. Allocations count device, pool and pinned memory, VMM handles and reservations;
 // handles count streams, events and pools; held bytes are those that cudaMemGetInfo misses.
-size_t kvprof_emulated_live_allocations(void);
-size_t kvprof_emulated_live_handles(void);
-size_t kvprof_emulated_held_bytes(void);
+KVPROF_EMULATED_VISIBLE size_t kvprof_emulated_live_allocations(void);
+KVPROF_EMULATED_VISIBLE size_t kvprof_emulated_live_handles(void);
+KVPROF_EMULATED_VISIBLE size_t kvprof_emulated_held_bytes(void);
 // Forgets the error of a faulted kernel, which a real device never does within a process.
-void kvprof_emulated_clear_error(void);
+KVPROF_EMULATED_VISIBLE void kvprof_emulated_clear_error(void);
 }
 
 template <typename T>
