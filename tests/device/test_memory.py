@@ -13,7 +13,7 @@ import pytest
 from kvprof import _core
 
 
-def test_numpy_sees_the_bytes_without_a_copy(backend: _core.CpuBackend) -> None:
+def test_numpy_sees_the_bytes_without_a_copy(backend: _core.Backend) -> None:
     memory = backend.allocate(4096)
     words = np.frombuffer(memory, np.uint64)
     words[3] = 0x0102030405060708
@@ -22,7 +22,7 @@ def test_numpy_sees_the_bytes_without_a_copy(backend: _core.CpuBackend) -> None:
     assert (view.format, view.nbytes, view.readonly) == ("B", 4096, False)
 
 
-def test_release_waits_for_the_last_view(backend: _core.CpuBackend) -> None:
+def test_release_waits_for_the_last_view(backend: _core.Backend) -> None:
     memory = backend.allocate(4096)
     view, array = memoryview(memory), np.frombuffer(memory, np.uint8)
     with pytest.raises(BufferError, match="2 views"):
@@ -36,7 +36,7 @@ def test_release_waits_for_the_last_view(backend: _core.CpuBackend) -> None:
     memory.release()
 
 
-def test_a_view_keeps_the_memory(backend: _core.CpuBackend) -> None:
+def test_a_view_keeps_the_memory(backend: _core.Backend) -> None:
     memory = backend.allocate(4096)
     array = np.frombuffer(memory, np.uint8)
     backend.fill(memory, 0, 4096, 5)
@@ -46,7 +46,7 @@ def test_a_view_keeps_the_memory(backend: _core.CpuBackend) -> None:
     np.testing.assert_array_equal(array, before)
 
 
-def test_released_memory_is_refused(backend: _core.CpuBackend) -> None:
+def test_released_memory_is_refused(backend: _core.Backend) -> None:
     memory = backend.allocate(4096)
     memory.release()
     with pytest.raises(ValueError, match="released"):
@@ -58,14 +58,14 @@ def test_released_memory_is_refused(backend: _core.CpuBackend) -> None:
 
 
 @pytest.mark.parametrize("policy", ["huge_pages", "plain"])
-def test_memory_is_aligned_and_knows_its_policy(backend: _core.CpuBackend, policy: str) -> None:
+def test_memory_is_aligned_and_knows_its_policy(backend: _core.Backend, policy: str) -> None:
     memory = backend.allocate(3 << 20, policy)  # type: ignore[arg-type]
     assert (memory.nbytes, memory.policy) == (3 << 20, policy)
     address = np.frombuffer(memory, np.uint8).ctypes.data
     assert address % (2 << 20) == 0
 
 
-def test_bad_allocations_are_refused(backend: _core.CpuBackend) -> None:
+def test_bad_allocations_are_refused(backend: _core.Backend) -> None:
     with pytest.raises(MemoryError, match=f"cannot allocate {2**50} bytes"):
         backend.allocate(2**50)
     with pytest.raises(ValueError, match="nbytes is 0"):
@@ -88,7 +88,7 @@ sanitizers_ignore_mlock = pytest.mark.skipif(
 
 
 @sanitizers_ignore_mlock
-def test_a_lock_is_what_the_system_has(backend: _core.CpuBackend) -> None:
+def test_a_lock_is_what_the_system_has(backend: _core.Backend) -> None:
     memory = backend.allocate(32_768, "plain")
     address = np.frombuffer(memory, np.uint8).ctypes.data
     assert locked_bytes(address) == 0

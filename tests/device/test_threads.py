@@ -13,7 +13,7 @@ import pytest
 from kvprof import _core
 
 
-def test_facts_are_those_of_this_machine(backend: _core.CpuBackend) -> None:
+def test_facts_are_those_of_this_machine(backend: _core.Backend) -> None:
     facts = backend.facts
     assert facts.name
     assert facts.backend == "cpu"
@@ -38,7 +38,7 @@ def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch) 
         _core.CpuBackend()
 
 
-def test_callers_in_several_threads_are_served_in_turn(backend: _core.CpuBackend) -> None:
+def test_callers_in_several_threads_are_served_in_turn(backend: _core.Backend) -> None:
     memory = backend.allocate(1 << 20)
     variant = backend.ceiling_variants("read")[0]
     backend.fill(memory, 0, memory.nbytes, 1)
@@ -58,7 +58,7 @@ def test_callers_in_several_threads_are_served_in_turn(backend: _core.CpuBackend
     assert len(sums) == 60
 
 
-def test_each_thread_is_pinned_to_its_cpu(backend: _core.CpuBackend) -> None:
+def test_each_thread_is_pinned_to_its_cpu(backend: _core.Backend) -> None:
     assert len(backend.pinned) == len(backend.cpus)
     allowed = [
         re.search(r"^Cpus_allowed_list:\s*(.*)$", task.read_text(), re.MULTILINE)
@@ -70,7 +70,7 @@ def test_each_thread_is_pinned_to_its_cpu(backend: _core.CpuBackend) -> None:
 
 
 def test_every_pass_tells_interruptions_and_a_clock(
-    backend: _core.CpuBackend, memory: _core.Memory
+    backend: _core.Backend, memory: _core.Memory
 ) -> None:
     backend.fill(memory, 0, memory.nbytes, 1)
     for kind in ("read", "write", "copy", "rmw"):
