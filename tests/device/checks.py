@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from kvprof import _core
 
 from .arithmetic import Update, floats
-from .model import Bytes, Pages, Runs, assert_same, bytes_of, refill, words_sum
+from .model import SEED, Bytes, Pages, Runs, assert_same, bytes_of, refill, words_sum
 
 Copies = tuple[Pages, Runs, Pages, Runs]
 
@@ -57,7 +58,7 @@ def check_zero(backend: _core.Backend, memory: _core.Memory, cache: Pages, runs:
         expected[piece] = 0
     plan = cache.plan(runs)
     for variant in all_variants(backend, "zero"):
-        refill(backend, memory)
+        backend.fill(memory, 0, memory.nbytes, SEED)
         result = backend.zero(memory, plan, variant)
         assert_same(bytes_of(memory), expected, f"{variant} {cache}")
         assert (result.nbytes, result.checksum) == (plan.nbytes, 0)
@@ -116,7 +117,7 @@ def check_append(
     written_slots = {slot for slot in slots if slot >= 0}
     written_bytes = len(written_slots) * sum(cache.row_bytes) * cache.layers
     for variant in all_variants(backend, "append"):
-        refill(backend, memory)
+        backend.fill(memory, 0, memory.nbytes, SEED)
         result = backend.append(memory, plan, source, variant)
         assert_same(bytes_of(memory), expected, f"{variant} {cache}")
         assert result.nbytes == written_bytes * (2 if in_memory else 1)
@@ -151,7 +152,7 @@ def check_block_copy(backend: _core.Backend, memory: _core.Memory, case: Copies)
     expected = copied(case, before, before)
     plan = copy_plan(case)
     for variant in all_variants(backend, "block_copy"):
-        refill(backend, memory)
+        backend.fill(memory, 0, memory.nbytes, SEED)
         result = backend.block_copy(memory, plan, variant)
         assert_same(bytes_of(memory), expected, f"{variant} {case}")
         assert (result.nbytes, result.checksum) == (2 * plan.nbytes, 0)
@@ -182,5 +183,8 @@ def check_swap(
         assert (result.nbytes, result.checksum) == (nbytes, 0)
 
 
+@cache
 def random_bytes(nbytes: int, seed: int) -> Bytes:
-    return np.random.default_rng(seed).integers(0, 256, nbytes, np.uint8)
+    held = np.random.default_rng(seed).integers(0, 256, nbytes, np.uint8)
+    held.flags.writeable = False
+    return held

@@ -15,6 +15,7 @@ from kvprof import _core
 Bytes = NDArray[np.uint8]
 Runs = NDArray[np.uint32]
 WORD = 8
+SEED = 7
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def bytes_of(memory: _core.Memory) -> Bytes:
     return view
 
 
-def refill(backend: _core.Backend, memory: _core.Memory, seed: int = 7) -> Bytes:
+def refill(backend: _core.Backend, memory: _core.Memory, seed: int = SEED) -> Bytes:
     """Fill the memory with what it always starts from; return a copy of that."""
     backend.fill(memory, 0, memory.nbytes, seed)
     return memory.read(0, memory.nbytes)

@@ -70,7 +70,7 @@ def test_swap_copies_pages_to_another_memory(
     check_swap(backend, memory, other_memory, case)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(case=copies(target_base_bytes=0))
 def test_swap_copies_pages_to_the_host_and_from_it(
     backend: _core.Backend, memory: _core.Memory, host_memory: _core.Memory, case: Copies

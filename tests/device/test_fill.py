@@ -53,7 +53,7 @@ def test_the_parts_of_a_fill_are_the_whole_and_no_more(
     backend.fill(memory, begin, end - begin, 99, finite=finite)
     whole = memory.read(0, memory.nbytes)
     before = refill(backend, memory)
-    written = np.zeros(memory.nbytes, int)
+    written = np.zeros(memory.nbytes, np.uint8)
     for part in range(parts):
         backend.fill(memory, begin, end - begin, 99, finite=finite, part=part, parts=parts)
         if parts <= 7:
