@@ -41,13 +41,13 @@ def check_sparse_read(
     rows: tuple[Pages, Runs],
 ) -> None:
     held = refill(backend, memory)
-    plans = [cache.plan(runs) for cache, runs in (index, rows)]
+    index_plan, rows_plan = (cache.plan(runs) for cache, runs in (index, rows))
     pieces = [held[piece] for cache, runs in (index, rows) for piece in cache.pieces(runs)]
     expected = words_sum(pieces)
     for variant in all_variants(backend, "sparse_read"):
-        result = backend.sparse_read(memory, *plans, variant)
+        result = backend.sparse_read(memory, index_plan, rows_plan, variant)
         assert result.checksum == expected, (variant, index, rows)
-        assert result.nbytes == plans[0].nbytes + plans[1].nbytes
+        assert result.nbytes == index_plan.nbytes + rows_plan.nbytes
         assert result.seconds > 0
     assert_same(bytes_of(memory), held)
 
