@@ -1,51 +1,65 @@
-"""The backends that the contract suite runs over; a new one is added here."""
+"""The contract suite's fixtures: a backend, its memory, and a look at the guards after a test."""
 
-import platform
+from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
 from kvprof import _core
 
-INSTRUCTION_SETS = {"x86_64": ("baseline", "avx2", "avx512"), "aarch64": ("neon",)}
-BACKENDS = [
-    (instruction_set, threads)
-    for instruction_set in INSTRUCTION_SETS[platform.machine()]
-    for threads in (1, 2)
-]
+from .subjects import CPUS, CUDAS, NotHere, Subject, cpus_here, cuda_backend_of, made
 
 
-def make_cpu_backend(instruction_set: str, threads: int) -> _core.CpuBackend:
-    """Raise ValueError for instructions or threads that this machine does not have."""
-    allowed = _core.CpuBackend().cpus
-    if len(allowed) < threads:
-        raise ValueError(f"{len(allowed)} CPU")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KVPROF_INSTRUCTION_SET", instruction_set)
-        backend = _core.CpuBackend(allowed[:threads])
-    assert backend.facts.instruction_set == instruction_set
-    return backend
+@pytest.fixture(scope="module", params=[*CPUS, *CUDAS])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    return made(request.param)
 
 
-@pytest.fixture(scope="module", params=BACKENDS, ids=lambda param: f"cpu-{param[0]}-{param[1]}")
-def backend(request: pytest.FixtureRequest) -> _core.CpuBackend:
+@pytest.fixture(scope="module")
+def backend(subject: Subject) -> _core.Backend:
+    return subject.backend
+
+
+@pytest.fixture(scope="module")
+def policy(subject: Subject) -> str:
+    return subject.policy
+
+
+@pytest.fixture(scope="module")
+def memory(subject: Subject) -> _core.Memory:
+    return subject.backend.allocate(1 << 20, subject.policy)
+
+
+@pytest.fixture(scope="module", params=CPUS)
+def cpu_backend(request: pytest.FixtureRequest) -> _core.Backend:
+    """For what only threads of this machine have: their memory's protocols, CPUs and signals."""
+    return made(request.param).backend
+
+
+@pytest.fixture(scope="module", params=CUDAS)
+def cuda(request: pytest.FixtureRequest) -> Subject:
+    """For what only a device with memory of its own has."""
+    return made(request.param)
+
+
+@pytest.fixture(
+    scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)], ids=str
+)
+def backends(request: pytest.FixtureRequest) -> list[_core.Backend]:
+    """All that this machine has: the CPU's, and then also a GPU, launched in both ways."""
+    if request.param == "cpu":
+        return cpus_here()
     try:
-        return make_cpu_backend(*request.param)
-    except ValueError as error:
-        pytest.skip(str(error))
+        return [*cpus_here(), cuda_backend_of(), cuda_backend_of(blocking=False)]
+    except NotHere as reason:
+        pytest.skip(str(reason))
 
 
-@pytest.fixture(scope="module")
-def backends() -> list[_core.CpuBackend]:
-    """All that this machine has."""
-    found = []
-    for instruction_set, threads in BACKENDS:
-        try:
-            found.append(make_cpu_backend(instruction_set, threads))
-        except ValueError:
-            continue
-    return found
-
-
-@pytest.fixture(scope="module")
-def memory(backend: _core.CpuBackend) -> _core.Memory:
-    return backend.allocate(1 << 20)
+@pytest.fixture(autouse=True)
+def nothing_was_written_beside_a_memory(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test also checks the guards of the memories that it was given."""
+    yield
+    for name, value in request.node.funcargs.items():
+        if isinstance(value, _core.Memory):
+            assert value.guards_intact(), f"something wrote beside {name}"

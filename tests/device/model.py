@@ -15,6 +15,7 @@ from kvprof import _core
 Bytes = NDArray[np.uint8]
 Runs = NDArray[np.uint32]
 WORD = 8
+SEED = 7
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ class Pages:
 
     def pieces(self, runs: Runs) -> list[slice]:
         """Bytes of every run of every segment and layer, in the order of the plan."""
+        place = self.placement
         found = []
         for layer in range(self.layers):
             for block, first, rows in runs.tolist():
-                for segment, row_bytes in enumerate(self.row_bytes):
-                    start = self.address(layer, block, segment, first)
+                page = layer * place["layer_stride_bytes"] + block * place["block_stride_bytes"]
+                for offset, row_bytes in place["segments"]:
+                    start = self.base_bytes + page + offset + first * row_bytes
                     found.append(slice(start, start + rows * row_bytes))
         return found
 
@@ -125,13 +128,18 @@ def words_sum(pieces: list[Bytes]) -> int:
 
 
 def bytes_of(memory: _core.Memory) -> Bytes:
-    return np.frombuffer(memory, np.uint8)
+    """What the memory holds now, to be compared at once: a view, or a copy from a device."""
+    if not memory.on_host:
+        return memory.read(0, memory.nbytes)
+    view = np.frombuffer(memory, np.uint8)
+    view.flags.writeable = False
+    return view
 
 
-def refill(backend: _core.CpuBackend, memory: _core.Memory) -> Bytes:
-    """Fill the memory with what it always starts from; return a view of it."""
-    backend.fill(memory, 0, memory.nbytes, 7)
-    return bytes_of(memory)
+def refill(backend: _core.Backend, memory: _core.Memory, seed: int = SEED) -> Bytes:
+    """Fill the memory with what it always starts from; return a copy of that."""
+    backend.fill(memory, 0, memory.nbytes, seed)
+    return memory.read(0, memory.nbytes)
 
 
 def assert_same(found: Bytes, expected: Bytes, what: str = "") -> None:

@@ -19,7 +19,7 @@ PLAN = LAYERS_FIRST.plan(RUNS)
 SLOTS = np.random.default_rng(3).permutation(150)[:101].astype(np.int64)
 SOURCE = np.arange(5 * 4 * 72, dtype=np.uint8)
 
-Operation = Callable[[_core.CpuBackend, _core.Memory], _core.StreamResult]
+Operation = Callable[[_core.Backend, _core.Memory], _core.StreamResult]
 
 OPERATIONS: dict[str, Operation] = {
     "decode_read": lambda b, m: b.decode_read(m, PLAN),
@@ -40,7 +40,7 @@ OPERATIONS: dict[str, Operation] = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_neither_threads_nor_instructions_change_a_result(
-    backends: list[_core.CpuBackend], name: str
+    backends: list[_core.Backend], name: str
 ) -> None:
     outcomes = set()
     for backend in backends:

@@ -13,10 +13,10 @@ from .model import WORD, bytes_of, refill, words_sum
 @pytest.mark.parametrize("kind", ["read", "write", "copy", "rmw"])
 @pytest.mark.parametrize(("offset", "nbytes"), [(0, 1 << 20), (24, 70_008), (3, 520), (8, 0)])
 def test_ceilings_do_what_they_say(
-    backend: _core.CpuBackend, memory: _core.Memory, kind: _core.Ceiling, offset: int, nbytes: int
+    backend: _core.Backend, memory: _core.Memory, kind: _core.Ceiling, offset: int, nbytes: int
 ) -> None:
     for variant in backend.ceiling_variants(kind):
-        before = refill(backend, memory).copy()
+        before = refill(backend, memory)
         result = backend.ceiling(memory, kind, variant, offset, nbytes)
         after = bytes_of(memory)
         old, new = before[offset : offset + nbytes], after[offset : offset + nbytes]
@@ -41,17 +41,19 @@ def test_ceilings_do_what_they_say(
         )
 
 
-def test_an_odd_byte_is_not_copied(backend: _core.CpuBackend, memory: _core.Memory) -> None:
+def test_an_odd_byte_is_not_copied(backend: _core.Backend, memory: _core.Memory) -> None:
     for variant in backend.ceiling_variants("copy"):
-        before = refill(backend, memory).copy()
+        before = refill(backend, memory)
         assert backend.ceiling(memory, "copy", variant, 0, 2001).nbytes == 2000
         before[1000:2000] = before[:1000]
         np.testing.assert_array_equal(bytes_of(memory), before)
 
 
-def test_the_ceilings_have_the_variants_of_the_streams(backend: _core.CpuBackend) -> None:
+def test_the_ceilings_have_the_variants_of_the_streams(backend: _core.Backend) -> None:
     reads = backend.ceiling_variants("read")
-    assert reads == [*backend.variants("decode_read"), "plain_loop"]
+    streamed = backend.variants("decode_read")
+    assert reads[: len(streamed)] == streamed
+    assert set(reads[len(streamed) :]) <= {"plain_loop"}
     assert backend.ceiling_variants("rmw") == backend.variants("state_update")
     assert backend.ceiling_variants("write") == backend.variants("zero")
     assert backend.ceiling_variants("copy") == backend.variants("block_copy")
@@ -63,7 +65,7 @@ def test_the_ceilings_have_the_variants_of_the_streams(backend: _core.CpuBackend
 
 
 def test_unknown_ceilings_and_odd_words_are_refused(
-    backend: _core.CpuBackend, memory: _core.Memory
+    backend: _core.Backend, memory: _core.Memory
 ) -> None:
     with pytest.raises(ValueError, match=r"ceiling must be one of .*: got 'triad'"):
         backend.ceiling_variants("triad")  # type: ignore[arg-type]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from kvprof import _core
 
-from .model import Bytes, Pages, Runs, any_runs, assert_same, bytes_of, pages, refill
+from .checks import Copies, check_block_copy, check_swap, counted_bytes
+from .model import Pages, Runs, any_runs, assert_same, bytes_of, pages, refill
 
 # Two of them fit in the memory of the tests, 1 MiB.
 SMALL = pages().filter(lambda cache: cache.plan(every_page(cache)).extent_bytes < 400_000)
@@ -23,7 +24,7 @@ def every_page(cache: Pages) -> Runs:
 
 
 @st.composite
-def copies(draw: st.DrawFn, *, target_base_bytes: int) -> tuple[Pages, Runs, Pages, Runs]:
+def copies(draw: st.DrawFn, *, target_base_bytes: int) -> Copies:
     """Two caches with rows alike, laid out in different ways, and rows to copy between them."""
     target = draw(SMALL)
     written = draw(any_runs(target, once=True))
@@ -43,77 +44,59 @@ def copies(draw: st.DrawFn, *, target_base_bytes: int) -> tuple[Pages, Runs, Pag
     return source, read, target, written
 
 
-def copied(case: tuple[Pages, Runs, Pages, Runs], source: Bytes, target: Bytes) -> Bytes:
-    """Return the target after the copy."""
-    from_cache, read, to_cache, written = case
-    expected = target.copy()
-    for a, b in zip(from_cache.pieces(read), to_cache.pieces(written), strict=True):
-        expected[b] = source[a]
-    return expected
-
-
-def plan_of(case: tuple[Pages, Runs, Pages, Runs]) -> _core.CopyPlan:
-    from_cache, read, to_cache, written = case
-    return _core.CopyPlan(from_cache.plan(read), to_cache.plan(written))
-
-
 @settings(max_examples=30)
 @given(case=copies(target_base_bytes=600_000))
 def test_block_copy_copies_pages_and_changes_no_other_byte(
-    backend: _core.CpuBackend, memory: _core.Memory, case: tuple[Pages, Runs, Pages, Runs]
+    backend: _core.Backend, memory: _core.Memory, case: Copies
 ) -> None:
-    view = refill(backend, memory)
-    expected = copied(case, view, view)
-    plan = plan_of(case)
-    for variant in ["", *backend.variants("block_copy")]:
-        refill(backend, memory)
-        result = backend.block_copy(memory, plan, variant)
-        assert_same(view, expected, variant)
-        assert (result.nbytes, result.checksum) == (2 * plan.nbytes, 0)
+    check_block_copy(backend, memory, case)
 
 
 @pytest.fixture(scope="module")
-def other_memory(backend: _core.CpuBackend) -> _core.Memory:
-    return backend.allocate(1 << 20, "plain")
+def other_memory(backend: _core.Backend, policy: str) -> _core.Memory:
+    return backend.allocate(1 << 20, policy)
 
 
-@settings(max_examples=30)
+@pytest.fixture(scope="module")
+def host_memory(backend: _core.Backend) -> _core.Memory:
+    return backend.allocate_host(1 << 20)
+
+
+@settings(max_examples=20)
 @given(case=copies(target_base_bytes=0))
 def test_swap_copies_pages_to_another_memory(
-    backend: _core.CpuBackend,
-    memory: _core.Memory,
-    other_memory: _core.Memory,
-    case: tuple[Pages, Runs, Pages, Runs],
+    backend: _core.Backend, memory: _core.Memory, other_memory: _core.Memory, case: Copies
 ) -> None:
-    source = refill(backend, memory)
-    before = source.copy()
-    backend.fill(other_memory, 0, other_memory.nbytes, 8)
-    target = bytes_of(other_memory)
-    expected = copied(case, source, target)
-    plan = plan_of(case)
-    for variant in ["", *backend.variants("swap")]:
-        backend.fill(other_memory, 0, other_memory.nbytes, 8)
-        result = backend.swap(memory, other_memory, plan, variant)
-        assert_same(target, expected, variant)
-        assert_same(source, before, variant)
-        assert (result.nbytes, result.checksum) == (2 * plan.nbytes, 0)
+    check_swap(backend, memory, other_memory, case)
+
+
+@settings(max_examples=10)
+@given(case=copies(target_base_bytes=0))
+def test_swap_copies_pages_to_the_host_and_from_it(
+    backend: _core.Backend, memory: _core.Memory, host_memory: _core.Memory, case: Copies
+) -> None:
+    check_swap(backend, memory, host_memory, case)
+    check_swap(backend, host_memory, memory, case)
 
 
 def test_there_and_back_is_where_it_was(
-    backend: _core.CpuBackend, memory: _core.Memory, other_memory: _core.Memory
+    backend: _core.Backend, memory: _core.Memory, host_memory: _core.Memory
 ) -> None:
     # A device's cache, layer by layer, and a host's, block by block; pages of keys and values.
     device = Pages(0, 4, 30, 16, (64, 64), 0)
     host = replace(device, blocks_outermost=True, base_bytes=4096)
     order = np.random.default_rng(1).permutation(30)
-    out = np.array([(block, 0, 16) for block in order], np.uint32)
-    plan_out = _core.CopyPlan(device.plan(out), host.plan(every_page(host)))
-    plan_in = _core.CopyPlan(host.plan(every_page(host)), device.plan(out))
-    before = refill(backend, memory).copy()
-    backend.swap(memory, other_memory, plan_out)
-    assert backend.zero(memory, device.plan(out)).nbytes == 4 * 30 * 16 * 128
+    runs = np.array([(block, 0, 16) for block in order], np.uint32)
+    plan_out = _core.CopyPlan(device.plan(runs), host.plan(every_page(host)))
+    plan_in = _core.CopyPlan(host.plan(every_page(host)), device.plan(runs))
+    before = refill(backend, memory)
+    out = backend.swap(memory, host_memory, plan_out)
+    assert backend.zero(memory, device.plan(runs)).nbytes == 4 * 30 * 16 * 128
     assert not bytes_of(memory)[: 4 * 30 * 16 * 128].any()
-    backend.swap(other_memory, memory, plan_in)
+    back = backend.swap(host_memory, memory, plan_in)
+    assert (
+        out.nbytes == back.nbytes == counted_bytes(backend, memory, host_memory, 4 * 30 * 16 * 128)
+    )
     assert_same(bytes_of(memory), before)
 
 
@@ -122,11 +105,11 @@ def one_run(*run: int) -> Runs:
 
 
 def test_a_copy_onto_what_it_reads_is_refused(
-    backend: _core.CpuBackend, memory: _core.Memory, other_memory: _core.Memory
+    backend: _core.Backend, memory: _core.Memory, other_memory: _core.Memory
 ) -> None:
     cache = Pages(0, 2, 4, 4, (16,), 0)
     shifted = replace(cache, base_bytes=1)
-    before = refill(backend, memory).copy()
+    before = refill(backend, memory)
     # Rows 0 and 1 of block 1 to rows 1 and 2; the last byte of a row to the first of the next.
     by_a_row = _core.CopyPlan(cache.plan(one_run(1, 0, 2)), cache.plan(one_run(1, 1, 2)))
     by_a_byte = _core.CopyPlan(shifted.plan(one_run(0, 0, 1)), cache.plan(one_run(0, 1, 1)))

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from kvprof import _core
 
-from .model import WORD, assert_same, bytes_of
+from .model import WORD, assert_same, bytes_of, refill
 
 
 def splitmix64(seed: int, words: int) -> NDArray[np.uint64]:
@@ -20,10 +20,9 @@ def splitmix64(seed: int, words: int) -> NDArray[np.uint64]:
 
 @pytest.mark.parametrize(("begin", "end"), [(0, 1 << 20), (1, 6), (5, 8200), (64, 64), (9, 4096)])
 def test_fill_is_splitmix64_of_seed_and_address(
-    backend: _core.CpuBackend, memory: _core.Memory, begin: int, end: int
+    backend: _core.Backend, memory: _core.Memory, begin: int, end: int
 ) -> None:
-    backend.fill(memory, 0, memory.nbytes, 7)
-    expected = bytes_of(memory).copy()
+    expected = refill(backend, memory)
     seconds = backend.fill(memory, begin, end - begin, 99)
     expected[begin:end] = splitmix64(99, memory.nbytes // WORD).view(np.uint8)[begin:end]
     assert_same(bytes_of(memory), expected)
@@ -31,10 +30,9 @@ def test_fill_is_splitmix64_of_seed_and_address(
 
 
 def test_filled_words_are_neither_zero_nor_repeated(
-    backend: _core.CpuBackend, memory: _core.Memory
+    backend: _core.Backend, memory: _core.Memory
 ) -> None:
-    backend.fill(memory, 0, memory.nbytes, 7)
-    words = np.frombuffer(memory, np.uint64)
+    words = refill(backend, memory).view(np.uint64)
     assert np.all(words != 0)
     assert len(np.unique(words)) == len(words)
 
@@ -44,7 +42,7 @@ def test_filled_words_are_neither_zero_nor_repeated(
 @pytest.mark.parametrize("parts", [1, 2, 7, 1000])
 @pytest.mark.parametrize("finite", [False, True])
 def test_the_parts_of_a_fill_are_the_whole_and_no_more(
-    backend: _core.CpuBackend,
+    backend: _core.Backend,
     memory: _core.Memory,
     begin: int,
     end: int,
@@ -53,33 +51,32 @@ def test_the_parts_of_a_fill_are_the_whole_and_no_more(
 ) -> None:
     backend.fill(memory, 0, memory.nbytes, 7)
     backend.fill(memory, begin, end - begin, 99, finite=finite)
-    whole = bytes_of(memory).copy()
-    backend.fill(memory, 0, memory.nbytes, 7)
-    written = np.zeros(memory.nbytes, int)
-    before = bytes_of(memory).copy()
+    whole = memory.read(0, memory.nbytes)
+    before = refill(backend, memory)
+    written = np.zeros(memory.nbytes, np.uint8)
     for part in range(parts):
         backend.fill(memory, begin, end - begin, 99, finite=finite, part=part, parts=parts)
         if parts <= 7:
-            written += bytes_of(memory) != before
-            before = bytes_of(memory).copy()
+            after = memory.read(0, memory.nbytes)
+            written += after != before
+            before = after
     assert_same(bytes_of(memory), whole)
     assert written.max() <= 1
 
 
-def test_a_part_that_there_is_not_is_refused(
-    backend: _core.CpuBackend, memory: _core.Memory
-) -> None:
+def test_a_part_that_there_is_not_is_refused(backend: _core.Backend, memory: _core.Memory) -> None:
     for part, parts in ((-1, 2), (2, 2), (0, 0), (0, -1)):
         with pytest.raises(ValueError, match=f"part is {part} of {parts}"):
             backend.fill(memory, 0, 64, 1, part=part, parts=parts)
 
 
 def test_a_finite_fill_holds_floats_of_every_width(
-    backend: _core.CpuBackend, memory: _core.Memory
+    backend: _core.Backend, memory: _core.Memory
 ) -> None:
     backend.fill(memory, 0, memory.nbytes, 7, finite=True)
-    halves = np.frombuffer(memory, np.uint16)
-    float16, float32 = halves.view(np.float16), np.frombuffer(memory, np.float32)
+    held = bytes_of(memory)
+    halves = held.view(np.uint16)
+    float16, float32 = held.view(np.float16), held.view(np.float32)
     bfloat16 = (halves.astype(np.uint32) << 16).view(np.float32)
     # The exponent of [0.5, 1) in bfloat16 and float32 is, with a bit of the mantissa, 1.75 or more
     # in float16.
@@ -88,6 +85,6 @@ def test_a_finite_fill_holds_floats_of_every_width(
         assert np.all((np.abs(values) >= least) & (np.abs(values) < most))
         assert 0.4 < np.mean(values < 0) < 0.6
     # The bits that are left are those of the fill that is not finite.
-    words = np.frombuffer(memory, np.uint64)
+    words = held.view(np.uint64)
     kept = np.uint64(0x807F807F807F807F)
     np.testing.assert_array_equal(words & kept, splitmix64(7, len(words)) & kept)

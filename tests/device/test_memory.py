@@ -1,155 +1,128 @@
-"""Memory of the backends: policies, the buffer protocol, release, locks, guard pages."""
-
-import gc
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
+"""Memory of every backend: reading, writing, ranges, release."""
 
 import numpy as np
 import pytest
 
 from kvprof import _core
 
+from .checks import random_bytes
+from .model import Bytes, assert_same, bytes_of, refill
 
-def test_numpy_sees_the_bytes_without_a_copy(backend: _core.CpuBackend) -> None:
-    memory = backend.allocate(4096)
-    words = np.frombuffer(memory, np.uint64)
-    words[3] = 0x0102030405060708
-    assert bytes(np.frombuffer(memory, np.uint8)[24:32]) == bytes(range(8, 0, -1))
-    view = memoryview(memory)
-    assert (view.format, view.nbytes, view.readonly) == ("B", 4096, False)
+OUTSIDE = [
+    (0, 4100),
+    (4099, 1),
+    (4098, 2),
+    (-1, 1),
+    (-8, 16),
+    (8, -8),
+    (2**62, 2**62),
+    (2**63 - 1, 1),
+]
 
 
-def test_release_waits_for_the_last_view(backend: _core.CpuBackend) -> None:
-    memory = backend.allocate(4096)
-    view, array = memoryview(memory), np.frombuffer(memory, np.uint8)
-    with pytest.raises(BufferError, match="2 views"):
-        memory.release()
-    view.release()
-    with pytest.raises(BufferError, match="1 views"):
-        memory.release()
-    del array
-    gc.collect()
+@pytest.fixture(scope="module")
+def odd(backend: _core.Backend, policy: str) -> _core.Memory:
+    """A memory of 4099 bytes, whose last byte is on no border."""
+    return backend.allocate(4099, policy)
+
+
+def test_a_memory_knows_what_it_is(backend: _core.Backend, policy: str, odd: _core.Memory) -> None:
+    assert (odd.nbytes, odd.policy) == (4099, policy)
+    assert odd.on_host == (backend.facts.backend == "cpu")
+
+
+@pytest.mark.parametrize(
+    ("offset", "nbytes"), [(0, 4099), (0, 1), (4098, 1), (13, 4000), (7, 0), (4099, 0)]
+)
+def test_what_is_written_is_read_and_no_more_is_written(
+    backend: _core.Backend, odd: _core.Memory, offset: int, nbytes: int
+) -> None:
+    expected = refill(backend, odd)
+    data = random_bytes(nbytes, 3)
+    odd.write(offset, data)
+    expected[offset : offset + nbytes] = data
+    assert_same(odd.read(0, 4099), expected)
+    assert_same(odd.read(offset, nbytes), data)
+    assert_same(bytes_of(odd), expected)
+
+
+def test_what_is_read_is_a_copy(odd: _core.Memory) -> None:
+    odd.write(0, bytes([1, 2, 3]))
+    first = odd.read(0, 3)
+    assert (first.dtype, first.shape, first.flags.writeable) == (np.dtype(np.uint8), (3,), True)
+    odd.write(0, bytes([4, 5, 6]))
+    second = odd.read(0, 3)
+    second[:] = 0
+    assert first.tolist() == [1, 2, 3]
+    assert odd.read(0, 3).tolist() == [4, 5, 6]
+
+
+def test_anything_contiguous_can_be_written(backend: _core.Backend, odd: _core.Memory) -> None:
+    words = np.array([[0x0102, 0x0304], [0x0506, 0x0708]], ">u2")
+    other = backend.allocate_host(8)
+    other.write(0, words)
+    for data in (words, words.tobytes(), bytearray(words.tobytes()), memoryview(words), other):
+        odd.write(16, bytes(8))
+        odd.write(16, data)
+        assert odd.read(16, 8).tolist() == list(range(1, 9))
+
+
+def test_what_has_gaps_is_not_written(backend: _core.Backend, odd: _core.Memory) -> None:
+    before = refill(backend, odd)
+    with pytest.raises(ValueError, match="contiguous"):
+        odd.write(0, np.ones((4, 2), np.uint8)[:, 0])
+    with pytest.raises(TypeError):
+        odd.write(0, "text")  # type: ignore[arg-type]
+    assert_same(bytes_of(odd), before)
+
+
+@pytest.mark.parametrize(("offset", "nbytes"), OUTSIDE)
+def test_what_does_not_lie_in_it_is_not_read(odd: _core.Memory, offset: int, nbytes: int) -> None:
+    message = f"{nbytes} bytes from byte {offset} do not all lie in a memory of 4099"
+    with pytest.raises(IndexError, match=message):
+        odd.read(offset, nbytes)
+
+
+@pytest.mark.parametrize(("offset", "nbytes"), [case for case in OUTSIDE if 0 <= case[1] < 2**20])
+def test_what_does_not_lie_in_it_is_not_written(
+    backend: _core.Backend, odd: _core.Memory, offset: int, nbytes: int
+) -> None:
+    before = refill(backend, odd)
+    message = f"{nbytes} bytes from byte {offset} do not all lie in a memory of 4099"
+    with pytest.raises(IndexError, match=message):
+        odd.write(offset, np.ones(nbytes, np.uint8))
+    assert_same(bytes_of(odd), before)
+    assert odd.guards_intact()
+
+
+def test_released_memory_is_refused(backend: _core.Backend, policy: str) -> None:
+    memory = backend.allocate(4096, policy)
     memory.release()
     memory.release()
-
-
-def test_a_view_keeps_the_memory(backend: _core.CpuBackend) -> None:
-    memory = backend.allocate(4096)
-    array = np.frombuffer(memory, np.uint8)
-    backend.fill(memory, 0, 4096, 5)
-    before = array.copy()
-    del memory
-    gc.collect()
-    np.testing.assert_array_equal(array, before)
-
-
-def test_released_memory_is_refused(backend: _core.CpuBackend) -> None:
-    memory = backend.allocate(4096)
-    memory.release()
-    with pytest.raises(ValueError, match="released"):
-        backend.fill(memory, 0, 8, 1)
-    with pytest.raises(ValueError, match="released"):
-        _ = memory.nbytes
+    for use in (
+        lambda: backend.fill(memory, 0, 8, 1),
+        lambda: memory.nbytes,
+        lambda: memory.policy,
+        lambda: memory.on_host,
+        lambda: memory.read(0, 1),
+        lambda: memory.write(0, b"1"),
+        lambda: memory.lock(1),
+        memory.guards_intact,
+        memory.__dlpack__,
+        memory.__dlpack_device__,
+        lambda: memory.__cuda_array_interface__,
+    ):
+        with pytest.raises(ValueError, match="released"):
+            use()
     with pytest.raises(BufferError, match="released"):
         memoryview(memory)
 
 
-@pytest.mark.parametrize("policy", ["huge_pages", "plain"])
-def test_memory_is_aligned_and_knows_its_policy(backend: _core.CpuBackend, policy: str) -> None:
-    memory = backend.allocate(3 << 20, policy)  # type: ignore[arg-type]
-    assert (memory.nbytes, memory.policy) == (3 << 20, policy)
-    address = np.frombuffer(memory, np.uint8).ctypes.data
-    assert address % (2 << 20) == 0
-
-
-def test_bad_allocations_are_refused(backend: _core.CpuBackend) -> None:
-    with pytest.raises(MemoryError, match=f"cannot allocate {2**50} bytes"):
-        backend.allocate(2**50)
-    with pytest.raises(ValueError, match="nbytes is 0"):
-        backend.allocate(0)
-    with pytest.raises(ValueError, match="policy is 'vmm'"):
-        backend.allocate(4096, "vmm")  # type: ignore[arg-type]
-
-
-def locked_bytes(address: int) -> int:
-    """What the system says of the mapping that starts there."""
-    mappings = Path("/proc/self/smaps").read_text().splitlines()
-    start = next(i for i, line in enumerate(mappings) if line.startswith(f"{address:x}-"))
-    locked = next(line for line in mappings[start:] if line.startswith("Locked:"))
-    return int(locked.split()[1]) * 1024
-
-
-sanitizers_ignore_mlock = pytest.mark.skipif(
-    "KVPROF_SANITIZER" in os.environ, reason="sanitizers replace mlock by nothing"
-)
-
-
-@sanitizers_ignore_mlock
-def test_a_lock_is_what_the_system_has(backend: _core.CpuBackend) -> None:
-    memory = backend.allocate(32_768, "plain")
-    address = np.frombuffer(memory, np.uint8).ctypes.data
-    assert locked_bytes(address) == 0
-    reason = memory.lock(memory.nbytes)
-    if reason is not None:
-        pytest.skip(f"this system locks no 32 KiB: {reason}")
-    assert locked_bytes(address) == 32_768
-    memory.release()
-    with pytest.raises(ValueError, match="released"):
-        memory.lock(memory.nbytes)
-
-
-# The module first: another user may not be allowed to read where it is installed.
-UNLOCKABLE = """
-import os, resource
-from kvprof import _core
-backend = _core.CpuBackend()
-resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
-if os.getuid() == 0:
-    os.setresuid(65534, 65534, 65534)  # root may lock beyond any limit
-memory = backend.allocate(4096)
-print(memory.lock(memory.nbytes))
-assert backend.fill(memory, 0, 4096, 1) > 0
-"""
-
-
-@sanitizers_ignore_mlock
-def test_a_lock_that_is_refused_says_why_and_the_memory_works() -> None:
-    command = [sys.executable, "-c", UNLOCKABLE]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    # ENOMEM where some may be locked, EPERM where nothing may.
-    assert ran.stdout.strip() in {os.strerror(12), os.strerror(1)}
-
-
-TOUCH = """
-import ctypes, resource, sys
-from kvprof import _core
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-memory = _core.CpuBackend().allocate(8192, sys.argv[1])
-start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-byte = ctypes.c_ubyte.from_address(start + int(sys.argv[2]))
-if sys.argv[3] == "read":
-    byte.value
-else:
-    byte.value = 1
-"""
-
-
-@pytest.mark.parametrize("access", ["read", "write"])
-@pytest.mark.parametrize("policy", ["huge_pages", "plain"])
-@pytest.mark.parametrize(
-    ("offset", "inside"), [(-1, False), (0, True), (8191, True), (8192, False)]
-)
-def test_nothing_beside_a_memory_can_be_touched(
-    policy: str, offset: int, inside: bool, access: str
-) -> None:
-    # A sanitizer would catch the signal and end with a report.
-    options = {
-        f"{name}_OPTIONS": os.environ.get(f"{name}_OPTIONS", "") for name in ("ASAN", "TSAN")
-    }
-    environment = os.environ | {name: f"{held}:handle_segv=0" for name, held in options.items()}
-    command = [sys.executable, "-c", TOUCH, policy, str(offset), access]
-    ran = subprocess.run(command, env=environment, check=False, timeout=60)
-    assert ran.returncode == (0 if inside else -signal.SIGSEGV)
+def test_two_memories_share_no_bytes(backend: _core.Backend, policy: str) -> None:
+    memories = [backend.allocate(4099, policy) for _ in range(4)]
+    held: list[Bytes] = []
+    for seed, memory in enumerate(memories):
+        held.append(refill(backend, memory, seed))
+    for memory, expected in zip(memories, held, strict=True):
+        assert_same(bytes_of(memory), expected)
+        assert memory.guards_intact()

@@ -9,9 +9,10 @@ import pytest
 
 from kvprof import _core
 
+from .checks import memory_of
 from .model import Pages, assert_same, bytes_of
 
-Operation = Callable[[_core.CpuBackend, _core.Memory, Pages, int, str], _core.StreamResult]
+Operation = Callable[[_core.Backend, _core.Memory, Pages, int, str], _core.StreamResult]
 
 # Block 6 ends within a memory of 1000 bytes, block 7 at byte 1024.
 CACHE = Pages(0, 1, 8, 1, (128,), 0)
@@ -22,30 +23,48 @@ def plan_of(cache: Pages, block: int) -> _core.PagePlan:
     return cache.plan(np.array([(block, 0, 1)], np.uint32))
 
 
-def append(
-    backend: _core.CpuBackend, memory: _core.Memory, cache: Pages, block: int, variant: str
-) -> _core.StreamResult:
+def slot_plan_of(cache: Pages, block: int) -> _core.SlotPlan:
     slots = np.array([block], np.int64)
-    plan = _core.SlotPlan(**cache.placement, rows_per_block=1, slots=slots)
-    return backend.append(memory, plan, bytes(128), variant)
+    return _core.SlotPlan(**cache.placement, rows_per_block=1, slots=slots)
+
+
+def append(
+    backend: _core.Backend, memory: _core.Memory, cache: Pages, block: int, variant: str
+) -> _core.StreamResult:
+    return backend.append(memory, slot_plan_of(cache, block), bytes(128), variant)
+
+
+def append_from_memory(
+    backend: _core.Backend, memory: _core.Memory, cache: Pages, block: int, variant: str
+) -> _core.StreamResult:
+    source = memory_of(backend, memory.policy, np.arange(128, dtype=np.uint8))
+    return backend.append(memory, slot_plan_of(cache, block), source, variant)
 
 
 def swap(
-    backend: _core.CpuBackend,
+    backend: _core.Backend,
     memory: _core.Memory,
     plan: _core.CopyPlan,
     variant: str,
     *,
     out: bool,
+    host: bool = False,
 ) -> _core.StreamResult:
-    other = backend.allocate(4096)
+    other = backend.allocate_host(4096) if host else backend.allocate(4096, memory.policy)
     pair = (memory, other) if out else (other, memory)
     return backend.swap(*pair, plan, variant)
 
 
 OPERATIONS: dict[str, Operation] = {
     "decode_read": lambda b, m, c, block, v: b.decode_read(m, plan_of(c, block), v),
+    "sparse_read index": lambda b, m, c, block, v: b.sparse_read(
+        m, plan_of(c, block), plan_of(c, 0), v
+    ),
+    "sparse_read rows": lambda b, m, c, block, v: b.sparse_read(
+        m, plan_of(c, 0), plan_of(c, block), v
+    ),
     "append": append,
+    "append from memory": append_from_memory,
     "state_update": lambda b, m, c, block, v: b.state_update(m, plan_of(c, block), variant=v),
     "zero": lambda b, m, c, block, v: b.zero(m, plan_of(c, block), v),
     "block_copy from": lambda b, m, c, block, v: b.block_copy(
@@ -60,22 +79,28 @@ OPERATIONS: dict[str, Operation] = {
     "swap in": lambda b, m, c, block, v: swap(
         b, m, _core.CopyPlan(plan_of(c, 0), plan_of(c, block)), v, out=False
     ),
+    "swap out to the host": lambda b, m, c, block, v: swap(
+        b, m, _core.CopyPlan(plan_of(c, block), plan_of(c, 0)), v, out=True, host=True
+    ),
+    "swap in from the host": lambda b, m, c, block, v: swap(
+        b, m, _core.CopyPlan(plan_of(c, 0), plan_of(c, block)), v, out=False, host=True
+    ),
 }
 
 
 @pytest.fixture(scope="module")
-def small(backend: _core.CpuBackend) -> _core.Memory:
-    return backend.allocate(1000)
+def small(backend: _core.Backend, policy: str) -> _core.Memory:
+    return backend.allocate(1000, policy)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_no_operation_leaves_the_memory(
-    backend: _core.CpuBackend, small: _core.Memory, name: str
+    backend: _core.Backend, small: _core.Memory, name: str
 ) -> None:
     operation = OPERATIONS[name]
     assert operation(backend, small, CACHE, WITHIN, "").nbytes > 0
     backend.fill(small, 0, 1000, 1)
-    before = bytes_of(small).copy()
+    before = small.read(0, 1000)
     with pytest.raises(IndexError, match="ends at byte 1024, the memory has 1000"):
         operation(backend, small, CACHE, BEYOND, "")
     assert_same(bytes_of(small), before)
@@ -83,11 +108,11 @@ def test_no_operation_leaves_the_memory(
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_unknown_variant_is_refused_by_naming_the_known(
-    backend: _core.CpuBackend, small: _core.Memory, name: str
+    backend: _core.Backend, small: _core.Memory, name: str
 ) -> None:
     known = backend.variants(name.split(maxsplit=1)[0])  # type: ignore[arg-type]
     backend.fill(small, 0, 1000, 1)
-    before = bytes_of(small).copy()
+    before = small.read(0, 1000)
     with pytest.raises(ValueError, match=f"variant is 'fast', .* has: {', '.join(known)}$"):
         OPERATIONS[name](backend, small, CACHE, WITHIN, "fast")
     assert_same(bytes_of(small), before)
@@ -95,14 +120,14 @@ def test_an_unknown_variant_is_refused_by_naming_the_known(
 
 @pytest.mark.parametrize("kind", ["read", "write", "copy", "rmw"])
 def test_a_ceiling_refuses_an_unknown_variant(
-    backend: _core.CpuBackend, small: _core.Memory, kind: _core.Ceiling
+    backend: _core.Backend, small: _core.Memory, kind: _core.Ceiling
 ) -> None:
     known = ", ".join(backend.ceiling_variants(kind)).removesuffix(", plain_loop")
     with pytest.raises(ValueError, match=f"variant is 'fast', this operation has: {known}"):
         backend.ceiling(small, kind, "fast", 0, 64)
 
 
-def test_a_stream_that_there_is_not_has_no_variants(backend: _core.CpuBackend) -> None:
+def test_a_stream_that_there_is_not_has_no_variants(backend: _core.Backend) -> None:
     with pytest.raises(ValueError, match=r"stream must be one of .*: got 'prefill'"):
         backend.variants("prefill")  # type: ignore[arg-type]
 
@@ -111,7 +136,7 @@ def test_a_stream_that_there_is_not_has_no_variants(backend: _core.CpuBackend) -
     ("offset", "nbytes"), [(0, 1001), (1000, 1), (-8, 16), (8, -8), (2**62, 2**62)]
 )
 def test_no_range_leaves_the_memory(
-    backend: _core.CpuBackend, small: _core.Memory, offset: int, nbytes: int
+    backend: _core.Backend, small: _core.Memory, offset: int, nbytes: int
 ) -> None:
     with pytest.raises(IndexError, match=f"{nbytes} bytes from byte {offset}"):
         backend.fill(small, offset, nbytes, 1)

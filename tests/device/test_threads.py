@@ -13,11 +13,11 @@ import pytest
 from kvprof import _core
 
 
-def test_facts_are_those_of_this_machine(backend: _core.CpuBackend) -> None:
-    facts = backend.facts
+def test_facts_are_those_of_this_machine(cpu_backend: _core.Backend) -> None:
+    facts = cpu_backend.facts
     assert facts.name
     assert facts.backend == "cpu"
-    assert facts.compute_units == len(backend.cpus)
+    assert facts.compute_units == len(cpu_backend.cpus)
     assert facts.memory_bytes > facts.last_level_cache_bytes > 0
     assert facts.bus_peak_bytes_per_s is None
 
@@ -38,7 +38,7 @@ def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch) 
         _core.CpuBackend()
 
 
-def test_callers_in_several_threads_are_served_in_turn(backend: _core.CpuBackend) -> None:
+def test_callers_in_several_threads_are_served_in_turn(backend: _core.Backend) -> None:
     memory = backend.allocate(1 << 20)
     variant = backend.ceiling_variants("read")[0]
     backend.fill(memory, 0, memory.nbytes, 1)
@@ -58,24 +58,23 @@ def test_callers_in_several_threads_are_served_in_turn(backend: _core.CpuBackend
     assert len(sums) == 60
 
 
-def test_each_thread_is_pinned_to_its_cpu(backend: _core.CpuBackend) -> None:
-    assert len(backend.pinned) == len(backend.cpus)
+def test_each_thread_is_pinned_to_its_cpu(cpu_backend: _core.Backend) -> None:
+    assert len(cpu_backend.pinned) == len(cpu_backend.cpus)
     allowed = [
         re.search(r"^Cpus_allowed_list:\s*(.*)$", task.read_text(), re.MULTILINE)
         for task in Path("/proc/self/task").glob("*/status")
     ]
     found = [match[1] for match in allowed if match]
-    for cpu, pinned in zip(backend.cpus, backend.pinned, strict=True):
+    for cpu, pinned in zip(cpu_backend.cpus, cpu_backend.pinned, strict=True):
         assert not pinned or str(cpu) in found
 
 
-def test_every_pass_tells_interruptions_and_a_clock(
-    backend: _core.CpuBackend, memory: _core.Memory
-) -> None:
-    backend.fill(memory, 0, memory.nbytes, 1)
+def test_every_pass_tells_interruptions_and_a_clock(cpu_backend: _core.Backend) -> None:
+    memory = cpu_backend.allocate(1 << 20)
+    cpu_backend.fill(memory, 0, memory.nbytes, 1)
     for kind in ("read", "write", "copy", "rmw"):
-        for variant in backend.ceiling_variants(kind):
-            result = backend.ceiling(memory, kind, variant, 0, memory.nbytes)
+        for variant in cpu_backend.ceiling_variants(kind):
+            result = cpu_backend.ceiling(memory, kind, variant, 0, memory.nbytes)
             assert result.seconds > 0
             assert result.interruptions >= 0
             # Any CPU of these years; 0 would be one that does not know.
