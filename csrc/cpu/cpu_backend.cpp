@@ -164,7 +164,7 @@ StreamResult CpuBackend::append(Memory& memory, const SlotPlan& plan, const Sour
   check_on_host(memory);
   memory.check_extent(plan.extent_bytes());
   const CopyKernel kernel = variant_named(variant, kernels_.append);
-  check_source(plan, source);
+  check_source(memory, plan, source);
   const std::int64_t items =
       static_cast<std::int64_t>(plan.writes().size()) * plan.placement().layers;
   return stream(items, 1, source.in_memory ? 2 * plan.nbytes() : plan.nbytes(),

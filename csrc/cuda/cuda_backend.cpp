@@ -166,7 +166,7 @@ StreamResult CudaBackend::append(Memory& memory, const SlotPlan& plan, const Sou
   check_reach(memory);
   memory.check_extent(plan.extent_bytes());
   const std::size_t way = variant_index(variant, variants(Stream::append));
-  check_source(plan, source);
+  check_source(memory, plan, source);
   const Turn turn(*context_);
   const std::byte* rows = source.in_memory ? source.data : rows_.upload(source);
   const DeviceList<AppendTile> tiles = tiles_.tiles(plan);

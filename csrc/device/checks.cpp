@@ -55,7 +55,10 @@ void check_swap(const Memory& from, const Memory& to) {
   if (&from == &to) throw std::invalid_argument("a swap is between two memories: try block_copy");
 }
 
-void check_source(const SlotPlan& plan, const Source& source) {
+void check_source(const Memory& memory, const SlotPlan& plan, const Source& source) {
+  if (source.data == memory.data()) {
+    throw std::invalid_argument("the source of an append is the memory that it writes");
+  }
   const std::int64_t row_bytes = plan.placement().row_bytes();
   if (source.nbytes == 0 || source.nbytes % row_bytes != 0) {
     throw std::invalid_argument("source has " + std::to_string(source.nbytes) +

@@ -21,8 +21,8 @@ void check_block_copy(const CopyPlan& plan);
 /// A swap is between two memories.
 void check_swap(const Memory& from, const Memory& to);
 
-/// A source holds whole rows of the plan, one at least.
-void check_source(const SlotPlan& plan, const Source& source);
+/// A source holds whole rows of the plan, one at least, and is not what is written.
+void check_source(const Memory& memory, const SlotPlan& plan, const Source& source);
 
 /// A part of a fill is one of its parts.
 void check_part(std::int64_t part, std::int64_t parts);

@@ -319,7 +319,7 @@ class Memory:
         """Whether the host can address it."""
     def read(self, offset_bytes: int, nbytes: int) -> NDArray[np.uint8]:
         """Return a copy of its bytes. Raises IndexError when they do not all lie in it."""
-    def write(self, offset_bytes: int, data: Buffer) -> None:
+    def write(self, offset_bytes: int, data: Buffer | NDArray[Any]) -> None:
         """Overwrite its bytes from ``offset_bytes`` on. Raises IndexError as ``read`` does."""
     def lock(self, nbytes: int) -> str | None:
         """Keep the pages of its first bytes from being swapped out; return why not, else None."""

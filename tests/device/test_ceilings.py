@@ -49,19 +49,27 @@ def test_an_odd_byte_is_not_copied(backend: _core.Backend, memory: _core.Memory)
         np.testing.assert_array_equal(bytes_of(memory), before)
 
 
-def test_the_ceilings_have_the_variants_of_the_streams(backend: _core.Backend) -> None:
-    reads = backend.ceiling_variants("read")
-    streamed = backend.variants("decode_read")
-    assert reads[: len(streamed)] == streamed
-    assert set(reads[len(streamed) :]) <= {"plain_loop"}
-    assert backend.ceiling_variants("rmw") == backend.variants("state_update")
-    assert backend.ceiling_variants("write") == backend.variants("zero")
-    assert backend.ceiling_variants("copy") == backend.variants("block_copy")
-    assert backend.variants("swap") == backend.variants("block_copy")
-    assert set(backend.variants("append")) < set(backend.variants("block_copy"))
-    for kind in ("read", "rmw", "write", "copy"):
-        names = backend.ceiling_variants(kind)
-        assert len(set(names)) == len(names) > 0
+@pytest.mark.parametrize(
+    ("kind", "stream", "others"),
+    [
+        ("read", "decode_read", {"plain_loop"}),
+        ("rmw", "state_update", set()),
+        ("write", "zero", {"driver"}),
+        ("copy", "block_copy", {"driver"}),
+    ],
+)
+def test_the_ceilings_have_the_variants_of_the_streams(
+    backend: _core.Backend, kind: _core.Ceiling, stream: _core.Stream, others: set[str]
+) -> None:
+    names, streamed = backend.ceiling_variants(kind), backend.variants(stream)
+    assert names[: len(streamed)] == streamed
+    assert set(names[len(streamed) :]) <= others
+    assert len(set(names)) == len(names) > 0
+
+
+def test_a_cpu_swaps_and_appends_as_it_copies(cpu_backend: _core.CpuBackend) -> None:
+    assert cpu_backend.variants("swap") == cpu_backend.variants("block_copy")
+    assert set(cpu_backend.variants("append")) < set(cpu_backend.variants("block_copy"))
 
 
 def test_unknown_ceilings_and_odd_words_are_refused(

@@ -50,6 +50,14 @@ def test_layers_take_their_rows_one_after_the_other(
         assert result.nbytes == 2 * 2 * 8 * (2 if in_memory else 1)
 
 
+def test_append_does_not_write_its_own_source(backend: _core.Backend, memory: _core.Memory) -> None:
+    plan = _core.SlotPlan(
+        **Pages(0, 1, 4, 4, (16,), 0).placement, rows_per_block=4, slots=np.array([3], np.int64)
+    )
+    with pytest.raises(ValueError, match="is the memory that it writes"):
+        backend.append(memory, plan, memory)
+
+
 @pytest.mark.parametrize("source_bytes", [0, 15, 17])
 def test_append_needs_whole_source_rows(
     backend: _core.Backend, memory: _core.Memory, policy: str, source_bytes: int
