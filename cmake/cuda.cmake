@@ -44,7 +44,7 @@ if(KVPROF_CUDA STREQUAL "EMULATED")
   set(kernel_sources ${KVPROF_CUDA_SOURCES})
   list(FILTER kernel_sources INCLUDE REGEX "\\.cu$")
   set_source_files_properties(${kernel_sources} PROPERTIES
-    LANGUAGE CXX COMPILE_OPTIONS "-xc++;-Wno-conversion;-Wno-sign-conversion")
+    LANGUAGE CXX COMPILE_OPTIONS "-xc++;-Wno-conversion;-Wno-sign-conversion;-Wno-maybe-uninitialized")
   target_compile_options(kvprof_cuda PRIVATE -ffp-contract=off)
   target_include_directories(kvprof_cuda SYSTEM PUBLIC tests/emulator/include)
   target_link_libraries(kvprof_cuda PUBLIC kvprof_core Threads::Threads)

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "cpu/kernels.hpp"
-#include "device/share.hpp"
 #include "cpu/thread_team.hpp"
 #include "device/backend.hpp"
+#include "device/share.hpp"
 
 namespace kvprof {
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "cpu/kernels.hpp"
-#include "device/share.hpp"
 #include "device/address_plan.hpp"
+#include "device/share.hpp"
 
 namespace kvprof {
 
