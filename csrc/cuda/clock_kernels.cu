@@ -24,24 +24,26 @@ __global__ void timestamps(std::uint64_t* into) {
 }
 
 template <class... Parameters, class... Arguments>
-void launch_single(cudaStream_t stream, unsigned blocks, void (*kernel)(Parameters...),
-                   Arguments... arguments) {
+Work single_threads(const Launch& launch, int blocks, void (*kernel)(Parameters...),
+                    Arguments... arguments) {
+  int resident = 0;  // asked so that the driver loads the kernel now
+  check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, 1, 0), "occupancy");
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(blocks);
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = dim3(1);
-  config.stream = stream;
-  check(cudaLaunchKernelEx(&config, kernel, arguments...), "a kernel launch");
+  config.stream = launch.stream;
+  return [=] { check(cudaLaunchKernelEx(&config, kernel, arguments...), "a kernel launch"); };
 }
 
 }  // namespace
 
-void launch_block_stream(const Launch& where, const std::uint32_t* go, std::uint32_t* timed_out,
-                         std::uint64_t most_nanoseconds) {
-  launch_single(where.stream, 1, block_stream, go, timed_out, most_nanoseconds);
+Work block_stream_work(const Launch& where, const std::uint32_t* go, std::uint32_t* timed_out,
+                       std::uint64_t most_nanoseconds) {
+  return single_threads(where, 1, block_stream, go, timed_out, most_nanoseconds);
 }
 
-void launch_timestamps(const Launch& where, std::uint64_t* into) {
-  launch_single(where.stream, static_cast<unsigned>(where.multiprocessors), timestamps, into);
+Work timestamps_work(const Launch& where, std::uint64_t* into) {
+  return single_threads(where, where.multiprocessors, timestamps, into);
 }
 
 }  // namespace kvprof::cuda

@@ -87,27 +87,27 @@ __global__ void __launch_bounds__(block_threads, least_blocks)
 }
 
 template <class Copies>
-void launch(const Launch& launch, const Copies& copies, std::size_t variant) {
-  for_variant(variant, [&](auto shape) {
-    launch_persistent(launch, block_threads, 0, copies.items(),
-                      copy_vector<Copies, decltype(shape)>, copies);
+Work work_of(const Launch& launch, const Copies& copies, std::size_t variant) {
+  return for_variant(variant, [&](auto shape) {
+    return persistent_work(launch, block_threads, 0, copies.items(),
+                           copy_vector<Copies, decltype(shape)>, copies);
   });
 }
 
 }  // namespace
 
-void launch_copy(const Launch& where, const ListedCopies& copies, std::size_t variant) {
-  launch(where, copies, variant);
+Work copy_work(const Launch& where, const ListedCopies& copies, std::size_t variant) {
+  return work_of(where, copies, variant);
 }
 
-void launch_copy(const Launch& where, const ContiguousCopies& copies, std::size_t variant) {
-  launch(where, copies, variant);
+Work copy_work(const Launch& where, const ContiguousCopies& copies, std::size_t variant) {
+  return work_of(where, copies, variant);
 }
 
-void launch_append(const Launch& where, const ListedAppends& appends, std::size_t variant) {
-  for_variant(variant, [&](auto shape) {
-    launch_persistent(where, block_threads, 0, appends.items(), append_vector<decltype(shape)>,
-                      appends);
+Work append_work(const Launch& where, const ListedAppends& appends, std::size_t variant) {
+  return for_variant(variant, [&](auto shape) {
+    return persistent_work(where, block_threads, 0, appends.items(), append_vector<decltype(shape)>,
+                           appends);
   });
 }
 

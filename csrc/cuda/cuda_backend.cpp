@@ -105,11 +105,10 @@ std::vector<std::string> CudaBackend::variants(Stream stream) const {
   return vector_variants();
 }
 
-StreamResult CudaBackend::pass(const char* name, std::int64_t nbytes,
-                               const std::function<void(Totals)>& work) {
+StreamResult CudaBackend::pass(const char* name, std::int64_t nbytes, const Work& work) {
   const NvtxRange range(name, nbytes);
   checksums_.clear();
-  const PassTime time = timer_.time([&] { work(checksums_.totals()); });
+  const PassTime time = timer_.time(work);
   StreamResult result;
   result.seconds = time.seconds;
   result.nbytes = nbytes;
@@ -129,9 +128,7 @@ double CudaBackend::fill(Memory& memory, std::int64_t offset_bytes, std::int64_t
   const ContiguousSpans span{address(memory.data() + offset_bytes + own.begin),
                              own.end - own.begin};
   return pass("fill", span.nbytes,
-              [&](Totals) {
-                launch_fill(context_->launch(), address(memory.data()), span, seed, finite);
-              })
+              fill_work(context_->launch(), address(memory.data()), span, seed, finite))
       .seconds;
 }
 
@@ -143,7 +140,7 @@ StreamResult CudaBackend::decode_read(const Memory& memory, const PagePlan& plan
   const Turn turn(*context_);
   const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
   return pass("decode_read", plan.nbytes(),
-              [&](Totals totals) { launch_read(context_->launch(), spans, way, totals); });
+              read_work(context_->launch(), spans, way, checksums_.totals()));
 }
 
 StreamResult CudaBackend::sparse_read(const Memory& memory, const PagePlan& index,
@@ -155,9 +152,11 @@ StreamResult CudaBackend::sparse_read(const Memory& memory, const PagePlan& inde
   const Turn turn(*context_);
   const ListedSpans all = spans_of(memory, index, tiles_.tiles(index));
   const ListedSpans picked = spans_of(memory, rows, tiles_.tiles(rows));
-  return pass("sparse_read", index.nbytes() + rows.nbytes(), [&](Totals totals) {
-    launch_read(context_->launch(), all, 0, totals);
-    launch_read(context_->launch(), picked, way, totals);
+  const Work read_all = read_work(context_->launch(), all, 0, checksums_.totals());
+  const Work read_picked = read_work(context_->launch(), picked, way, checksums_.totals());
+  return pass("sparse_read", index.nbytes() + rows.nbytes(), [&] {
+    read_all();
+    read_picked();
   });
 }
 
@@ -182,7 +181,7 @@ StreamResult CudaBackend::append(Memory& memory, const SlotPlan& plan, const Sou
       source.nbytes / placement.row_bytes(),
       placement.row_bytes()};
   return pass("append", source.in_memory ? 2 * plan.nbytes() : plan.nbytes(),
-              [&](Totals) { launch_append(context_->launch(), appends, way); });
+              append_work(context_->launch(), appends, way));
 }
 
 StreamResult CudaBackend::state_update(Memory& memory, const PagePlan& plan, const Update& update,
@@ -193,9 +192,8 @@ StreamResult CudaBackend::state_update(Memory& memory, const PagePlan& plan, con
   const std::size_t way = variant_index(variant, variants(Stream::state_update));
   const Turn turn(*context_);
   const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
-  return pass("state_update", 2 * plan.nbytes(), [&](Totals totals) {
-    launch_update(context_->launch(), spans, update, way, totals);
-  });
+  return pass("state_update", 2 * plan.nbytes(),
+              update_work(context_->launch(), spans, update, way, checksums_.totals()));
 }
 
 StreamResult CudaBackend::block_copy(Memory& memory, const CopyPlan& plan,
@@ -207,8 +205,7 @@ StreamResult CudaBackend::block_copy(Memory& memory, const CopyPlan& plan,
   const std::size_t way = variant_index(variant, variants(Stream::block_copy));
   const Turn turn(*context_);
   const ListedCopies copies = copies_of(memory, memory, plan, tiles_.tiles(plan));
-  return pass("block_copy", 2 * plan.nbytes(),
-              [&](Totals) { launch_copy(context_->launch(), copies, way); });
+  return pass("block_copy", 2 * plan.nbytes(), copy_work(context_->launch(), copies, way));
 }
 
 StreamResult CudaBackend::swap(const Memory& from, Memory& to, const CopyPlan& plan,
@@ -224,10 +221,10 @@ StreamResult CudaBackend::swap(const Memory& from, Memory& to, const CopyPlan& p
   const int sides =
       (from.place().kind == Place::Kind::cuda) + (to.place().kind == Place::Kind::cuda);
   const NvtxRange range("swap", sides * plan.nbytes());
-  std::function<void()> work;
+  Work work;
   if (way == "kernel") {
     const ListedCopies copies = copies_of(from, to, plan, tiles_.tiles(plan));
-    work = [this, copies] { launch_copy(context_->launch(), copies, 0); };
+    work = copy_work(context_->launch(), copies, 0);
   } else {
     work = copies_by_the_driver(from, to, plan, way == "batched", context_->stream());
   }
@@ -244,7 +241,7 @@ StreamResult CudaBackend::zero(Memory& memory, const PagePlan& plan, const std::
   variant_index(variant, variants(Stream::zero));
   const Turn turn(*context_);
   const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
-  return pass("zero", plan.nbytes(), [&](Totals) { launch_write(context_->launch(), spans, 0); });
+  return pass("zero", plan.nbytes(), write_work(context_->launch(), spans, 0));
 }
 
 }  // namespace kvprof::cuda

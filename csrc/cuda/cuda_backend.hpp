@@ -1,6 +1,5 @@
 // A CUDA device as a device: kernels over address plans, timed by its own clocks.
 #pragma once
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -60,8 +59,10 @@ class CudaBackend final : public Backend {
   /// Throws std::invalid_argument for memory that the device cannot address.
   void check_reach(const Memory& memory) const;
 
-  /// Runs one timed pass of `work`, which gets where to add sums.
-  StreamResult pass(const char* name, std::int64_t nbytes, const std::function<void(Totals)>& work);
+  /// Runs one timed pass of `work`; kernels that read add to the checksums' totals.
+  StreamResult pass(const char* name, std::int64_t nbytes, const Work& work);
+
+  Work ceiling_work(Ceiling kind, const std::string& way, std::byte* start, std::int64_t nbytes);
 
   std::shared_ptr<DeviceContext> context_;
   DeviceFacts facts_;

@@ -16,7 +16,8 @@ void check(cudaError_t error, const char* doing) {
 
 DeviceScope::DeviceScope(int index) {
   check(cudaGetDevice(&before_), "cudaGetDevice");
-  if (before_ != index) check(cudaSetDevice(index), "cudaSetDevice");
+  // Also where it is current already: a thread new to the device gets its context by this.
+  check(cudaSetDevice(index), "cudaSetDevice");
 }
 
 DeviceScope::~DeviceScope() { cudaSetDevice(before_); }

@@ -43,7 +43,10 @@ cudaMemPool_t DeviceContext::pool() {
 }
 
 std::int64_t DeviceContext::free_bytes() {
-  if (pool_ != nullptr) check(cudaMemPoolTrimTo(pool_, 0), "trimming the pool");
+  if (pool_ != nullptr) {
+    synchronize();  // what is freed in the order of the stream is free after that
+    check(cudaMemPoolTrimTo(pool_, 0), "trimming the pool");
+  }
   std::size_t free = 0;
   std::size_t total = 0;
   check(cudaMemGetInfo(&free, &total), "asking for free memory");

@@ -11,11 +11,11 @@ constexpr int block_threads = 256;
 /// cost registers, and then spills.
 constexpr int least_blocks = 2;
 
-/// Launches a kernel over `items`; its last parameter is the division of the work.
+/// Makes ready the launch of a kernel over `items`; its last parameter is the division of the work.
 template <class... Parameters, class... Arguments>
-void launch_persistent(const Launch& launch, int threads, std::size_t shared_bytes,
-                       std::int64_t items, void (*kernel)(Parameters...), Arguments... arguments) {
-  if (items == 0) return;
+Work persistent_work(const Launch& launch, int threads, std::size_t shared_bytes,
+                     std::int64_t items, void (*kernel)(Parameters...), Arguments... arguments) {
+  if (items == 0) return [] {};
   if (shared_bytes > 0) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)),
@@ -33,8 +33,10 @@ void launch_persistent(const Launch& launch, int threads, std::size_t shared_byt
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = shared_bytes;
   config.stream = launch.stream;
-  check(cudaLaunchKernelEx(&config, kernel, arguments..., divide(items, blocks * warps)),
-        "a kernel launch");
+  const Division division = divide(items, blocks * warps);
+  return [=] {
+    check(cudaLaunchKernelEx(&config, kernel, arguments..., division), "a kernel launch");
+  };
 }
 
 /// Tiles at once and vectors of each, as the variants have them.
@@ -44,16 +46,12 @@ struct Shape {
   static constexpr int depth = vectors;
 };
 
-/// Calls with_shape(Shape) for the shape of a vector variant.
+/// What with_shape(Shape) returns for the shape of a vector variant.
 template <class WithShape>
-void for_variant(std::size_t variant, WithShape with_shape) {
-  if (variant == 0) {
-    with_shape(Shape<1, 8>{});
-  } else if (variant == 1) {
-    with_shape(Shape<4, 2>{});
-  } else {
-    with_shape(Shape<8, 1>{});
-  }
+Work for_variant(std::size_t variant, WithShape with_shape) {
+  if (variant == 0) return with_shape(Shape<1, 8>{});
+  if (variant == 1) return with_shape(Shape<4, 2>{});
+  return with_shape(Shape<8, 1>{});
 }
 
 }  // namespace kvprof::cuda

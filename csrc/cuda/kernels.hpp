@@ -1,8 +1,8 @@
-// The kernels, as the host launches them: all asynchronous on a stream, all throw DeviceFault when
-// the launch fails. `variant` is an index into the names beside it.
+// The kernels, made ready for the host to launch. `variant` is an index into the names beside it.
 #pragma once
 #include <cuda_runtime_api.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +17,13 @@ struct Launch {
   int multiprocessors;
 };
 
+/// Launches a kernel, asynchronously, as often as it is called; throws DeviceFault when that fails.
+///
+/// It is made in one step and called in another, since the driver loads a kernel when it first
+/// hears of it, and may wait for the device to do so: for ever, behind a kernel that holds the
+/// stream back.
+using Work = std::function<void()>;
+
 /// Totals that a kernel which reads adds to; the host clears them before and adds them up after.
 constexpr std::int64_t checksum_words = 64;
 using Totals = unsigned long long*;
@@ -26,35 +33,34 @@ const std::vector<std::string>& vector_variants();
 constexpr std::size_t bulk_variant = 3;
 
 /// Sums 64-bit words. Variant `bulk_variant` copies through shared memory: sm_90 and newer.
-void launch_read(const Launch& launch, const ListedSpans& spans, std::size_t variant,
-                 Totals totals);
-void launch_read(const Launch& launch, const ContiguousSpans& spans, std::size_t variant,
-                 Totals totals);
+Work read_work(const Launch& launch, const ListedSpans& spans, std::size_t variant, Totals totals);
+Work read_work(const Launch& launch, const ContiguousSpans& spans, std::size_t variant,
+               Totals totals);
 
 /// Updates in place and sums the new words.
-void launch_update(const Launch& launch, const ListedSpans& spans, const Update& update,
-                   std::size_t variant, Totals totals);
-void launch_update(const Launch& launch, const ContiguousSpans& spans, const Update& update,
-                   std::size_t variant, Totals totals);
+Work update_work(const Launch& launch, const ListedSpans& spans, const Update& update,
+                 std::size_t variant, Totals totals);
+Work update_work(const Launch& launch, const ContiguousSpans& spans, std::uint64_t addend,
+                 std::size_t variant, Totals totals);
 
 /// Byte i of a span gets byte i % 8 of the word.
-void launch_write(const Launch& launch, const ListedSpans& spans, std::uint64_t word);
-void launch_write(const Launch& launch, const ContiguousSpans& spans, std::uint64_t word);
+Work write_work(const Launch& launch, const ListedSpans& spans, std::uint64_t word);
+Work write_work(const Launch& launch, const ContiguousSpans& spans, std::uint64_t word);
 
-void launch_copy(const Launch& launch, const ListedCopies& copies, std::size_t variant);
-void launch_copy(const Launch& launch, const ContiguousCopies& copies, std::size_t variant);
-void launch_append(const Launch& launch, const ListedAppends& appends, std::size_t variant);
+Work copy_work(const Launch& launch, const ListedCopies& copies, std::size_t variant);
+Work copy_work(const Launch& launch, const ContiguousCopies& copies, std::size_t variant);
+Work append_work(const Launch& launch, const ListedAppends& appends, std::size_t variant);
 
 /// splitmix64 of seed and address (see Backend::fill), `origin` being where the memory starts.
-void launch_fill(const Launch& launch, std::uint64_t origin, const ContiguousSpans& span,
-                 std::uint64_t seed, bool finite);
+Work fill_work(const Launch& launch, std::uint64_t origin, const ContiguousSpans& span,
+               std::uint64_t seed, bool finite);
 
 /// Holds back what is queued behind it until the host sets `go`, or the time is over, which it
 /// marks.
-void launch_block_stream(const Launch& launch, const std::uint32_t* go, std::uint32_t* timed_out,
-                         std::uint64_t most_nanoseconds);
+Work block_stream_work(const Launch& launch, const std::uint32_t* go, std::uint32_t* timed_out,
+                       std::uint64_t most_nanoseconds);
 
 /// Writes time and clock cycles of one multiprocessor, always the same: {nanoseconds, cycles}.
-void launch_timestamps(const Launch& launch, std::uint64_t* into);
+Work timestamps_work(const Launch& launch, std::uint64_t* into);
 
 }  // namespace kvprof::cuda

@@ -33,25 +33,23 @@ PassTimer::PassTimer(DeviceContext& context, bool blocking)
   void* shared = nullptr;
   check(cudaMallocHost(&shared, sizeof(Shared)), "cudaMallocHost");
   shared_.reset(new (shared) Shared{});
-}
-
-void PassTimer::hold_back() {
-  if (!blocking_) return;
-  __atomic_store_n(&shared_->go, 0u, __ATOMIC_RELEASE);
-  launch_block_stream(context_.launch(), &shared_->go, &shared_->timed_out, most_nanoseconds);
+  hold_back_ =
+      block_stream_work(context.launch(), &shared_->go, &shared_->timed_out, most_nanoseconds);
+  read_before_ = timestamps_work(context.launch(), shared_->before);
+  read_after_ = timestamps_work(context.launch(), shared_->after);
 }
 
 void PassTimer::release() { __atomic_store_n(&shared_->go, 1u, __ATOMIC_RELEASE); }
 
-PassTime PassTimer::time(const std::function<void()>& work) {
+PassTime PassTimer::time(const Work& work) {
   *shared_ = Shared{};
   try {
-    hold_back();
-    launch_timestamps(context_.launch(), shared_->before);
+    if (blocking_) hold_back_();
+    read_before_();
     start_.record(context_.stream());
     work();
     stop_.record(context_.stream());
-    launch_timestamps(context_.launch(), shared_->after);
+    read_after_();
   } catch (...) {
     release();  // or the stream would stay held back
     cudaStreamSynchronize(context_.stream());
@@ -69,7 +67,7 @@ PassTime PassTimer::time(const std::function<void()>& work) {
   return {stop_.seconds_since(start_), known ? cycles / static_cast<double>(elapsed) * 1e9 : 0};
 }
 
-PassTime PassTimer::time_submission(const std::function<void()>& work) {
+PassTime PassTimer::time_submission(const Work& work) {
   context_.synchronize();
   const auto start = std::chrono::steady_clock::now();
   work();

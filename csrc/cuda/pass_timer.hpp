@@ -2,7 +2,6 @@
 #pragma once
 #include <cuda_runtime_api.h>
 
-#include <functional>
 #include <memory>
 
 #include "cuda/device_context.hpp"
@@ -39,11 +38,11 @@ class PassTimer {
 
   /// Times what `work` launches on the context's stream; it may queue some hundred launches and
   /// must not wait for any. Returns when all is done. Throws DeviceFault when any of it failed.
-  PassTime time(const std::function<void()>& work);
+  PassTime time(const Work& work);
 
   /// Wall clock from the first submission until all is done, for what the host submits piece by
   /// piece.
-  PassTime time_submission(const std::function<void()>& work);
+  PassTime time_submission(const Work& work);
 
  private:
   /// Page-locked: the host and the device both write it.
@@ -54,12 +53,14 @@ class PassTimer {
     std::uint64_t after[2];
   };
 
-  void hold_back();
   void release();
 
   DeviceContext& context_;
   bool blocking_;
   std::unique_ptr<Shared, void (*)(Shared*)> shared_;
+  Work hold_back_;
+  Work read_before_;
+  Work read_after_;
   Event start_;
   Event stop_;
 };

@@ -142,15 +142,14 @@ __global__ void __launch_bounds__(bulk_threads)
 }
 
 template <class Spans>
-void launch(const Launch& launch, const Spans& spans, std::size_t variant, Totals totals) {
+Work work_of(const Launch& launch, const Spans& spans, std::size_t variant, Totals totals) {
   if (variant == bulk_variant) {
-    launch_persistent(launch, bulk_threads, bulk_shared_bytes, spans.items(), read_bulk<Spans>,
-                      spans, totals);
-    return;
+    return persistent_work(launch, bulk_threads, bulk_shared_bytes, spans.items(), read_bulk<Spans>,
+                           spans, totals);
   }
-  for_variant(variant, [&](auto shape) {
-    launch_persistent(launch, block_threads, 0, spans.items(), read_vector<Spans, decltype(shape)>,
-                      spans, totals);
+  return for_variant(variant, [&](auto shape) {
+    return persistent_work(launch, block_threads, 0, spans.items(),
+                           read_vector<Spans, decltype(shape)>, spans, totals);
   });
 }
 
@@ -161,14 +160,13 @@ const std::vector<std::string>& vector_variants() {
   return names;
 }
 
-void launch_read(const Launch& where, const ListedSpans& spans, std::size_t variant,
-                 Totals totals) {
-  launch(where, spans, variant, totals);
+Work read_work(const Launch& where, const ListedSpans& spans, std::size_t variant, Totals totals) {
+  return work_of(where, spans, variant, totals);
 }
 
-void launch_read(const Launch& where, const ContiguousSpans& spans, std::size_t variant,
-                 Totals totals) {
-  launch(where, spans, variant, totals);
+Work read_work(const Launch& where, const ContiguousSpans& spans, std::size_t variant,
+               Totals totals) {
+  return work_of(where, spans, variant, totals);
 }
 
 }  // namespace kvprof::cuda

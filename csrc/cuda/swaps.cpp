@@ -62,9 +62,8 @@ std::vector<std::string> swap_variants() {
   return {"batched", "kernel", "per_block"};
 }
 
-std::function<void()> copies_by_the_driver(const Memory& from, const Memory& to,
-                                           const CopyPlan& plan, bool batched,
-                                           cudaStream_t stream) {
+Work copies_by_the_driver(const Memory& from, const Memory& to, const CopyPlan& plan, bool batched,
+                          cudaStream_t stream) {
   auto pieces = std::make_shared<Pieces>(addresses_of(from, to, plan));
   if (batched) return [pieces, stream] { copy_in_a_batch(*pieces, stream); };
   return [pieces, stream] { copy_one_by_one(*pieces, stream); };

@@ -2,10 +2,10 @@
 #pragma once
 #include <cuda_runtime_api.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
+#include "cuda/kernels.hpp"
 #include "device/backend.hpp"
 
 namespace kvprof::cuda {
@@ -15,7 +15,7 @@ std::vector<std::string> swap_variants();
 
 /// Addresses are worked out now; what is returned submits the copies to the stream, each contiguous
 /// piece by a call of its own or all of them in one, and throws DeviceFault.
-std::function<void()> copies_by_the_driver(const Memory& from, const Memory& to,
-                                           const CopyPlan& plan, bool batched, cudaStream_t stream);
+Work copies_by_the_driver(const Memory& from, const Memory& to, const CopyPlan& plan, bool batched,
+                          cudaStream_t stream);
 
 }  // namespace kvprof::cuda

@@ -183,44 +183,32 @@ __global__ void __launch_bounds__(block_threads, least_blocks)
 }
 
 template <class Spans, class Element>
-void launch_element(const Launch& launch, const Spans& spans, const Element& element,
-                    std::size_t variant, Totals totals) {
-  for_variant(variant, [&](auto shape) {
-    launch_persistent(launch, block_threads, 0, spans.items(),
-                      update_vector<Spans, Element, decltype(shape)>, spans, element, totals);
+Work element_work(const Launch& launch, const Spans& spans, const Element& element,
+                  std::size_t variant, Totals totals) {
+  return for_variant(variant, [&](auto shape) {
+    return persistent_work(launch, block_threads, 0, spans.items(),
+                           update_vector<Spans, Element, decltype(shape)>, spans, element, totals);
   });
-}
-
-template <class Spans>
-void launch(const Launch& launch, const Spans& spans, const Update& update, std::size_t variant,
-            Totals totals) {
-  switch (update.element) {
-    case Element::word64:
-      launch_element(launch, spans, AddWords{update.addend}, variant, totals);
-      break;
-    case Element::float32:
-      launch_element(launch, spans, DecayFloat32{update.decay, update.input}, variant, totals);
-      break;
-    case Element::bfloat16:
-      launch_element(launch, spans, DecayBfloat16{update.decay, update.input}, variant, totals);
-      break;
-  }
 }
 
 }  // namespace
 
-void launch_update(const Launch& where, const ListedSpans& spans, const Update& update,
-                   std::size_t variant, Totals totals) {
-  launch(where, spans, update, variant, totals);
+Work update_work(const Launch& where, const ListedSpans& spans, const Update& update,
+                 std::size_t variant, Totals totals) {
+  switch (update.element) {
+    case Element::float32:
+      return element_work(where, spans, DecayFloat32{update.decay, update.input}, variant, totals);
+    case Element::bfloat16:
+      return element_work(where, spans, DecayBfloat16{update.decay, update.input}, variant, totals);
+    case Element::word64:
+      break;
+  }
+  return element_work(where, spans, AddWords{update.addend}, variant, totals);
 }
 
-void launch_update(const Launch& where, const ContiguousSpans& spans, const Update& update,
-                   std::size_t variant, Totals totals) {
-  for_variant(variant, [&](auto shape) {
-    launch_persistent(where, block_threads, 0, spans.items(),
-                      update_vector<ContiguousSpans, AddWords, decltype(shape)>, spans,
-                      AddWords{update.addend}, totals);
-  });
+Work update_work(const Launch& where, const ContiguousSpans& spans, std::uint64_t addend,
+                 std::size_t variant, Totals totals) {
+  return element_work(where, spans, AddWords{addend}, variant, totals);
 }
 
 }  // namespace kvprof::cuda

@@ -91,20 +91,20 @@ __global__ void __launch_bounds__(block_threads, least_blocks)
 
 }  // namespace
 
-void launch_write(const Launch& where, const ListedSpans& spans, std::uint64_t word) {
-  launch_persistent(where, block_threads, 0, spans.items(), write_pattern<ListedSpans>, spans,
-                    word);
+Work write_work(const Launch& where, const ListedSpans& spans, std::uint64_t word) {
+  return persistent_work(where, block_threads, 0, spans.items(), write_pattern<ListedSpans>, spans,
+                         word);
 }
 
-void launch_write(const Launch& where, const ContiguousSpans& spans, std::uint64_t word) {
-  launch_persistent(where, block_threads, 0, spans.items(), write_pattern<ContiguousSpans>, spans,
-                    word);
+Work write_work(const Launch& where, const ContiguousSpans& spans, std::uint64_t word) {
+  return persistent_work(where, block_threads, 0, spans.items(), write_pattern<ContiguousSpans>,
+                         spans, word);
 }
 
-void launch_fill(const Launch& where, std::uint64_t origin, const ContiguousSpans& span,
-                 std::uint64_t seed, bool finite) {
-  launch_persistent(where, block_threads, 0, span.items(), fill_random, span,
-                    Random{origin, seed, finite});
+Work fill_work(const Launch& where, std::uint64_t origin, const ContiguousSpans& span,
+               std::uint64_t seed, bool finite) {
+  return persistent_work(where, block_threads, 0, span.items(), fill_random, span,
+                         Random{origin, seed, finite});
 }
 
 }  // namespace kvprof::cuda
