@@ -15,13 +15,16 @@ __device__ __forceinline__ void write_units(const Span& span, std::uint32_t from
   }
 }
 
+__device__ __forceinline__ uint4 vector_of(std::uint64_t low, std::uint64_t high) {
+  return make_uint4(static_cast<unsigned>(low), static_cast<unsigned>(low >> 32),
+                    static_cast<unsigned>(high), static_cast<unsigned>(high >> 32));
+}
+
 __device__ __forceinline__ void write_span(const Span& span, std::uint64_t word) {
   const std::uint32_t unit = access_bytes(span.address);
   const std::uint32_t whole = whole_units_bytes(span.nbytes, unit);
   if (unit == vector_bytes) {
-    const auto low = static_cast<unsigned>(word);
-    const auto high = static_cast<unsigned>(word >> 32);
-    const uint4 value = make_uint4(low, high, low, high);
+    const uint4 value = vector_of(word, word);
     for (std::uint32_t at = lane_index() * vector_bytes; at < whole;
          at += warp_lanes * vector_bytes) {
       store_once(pointer<uint4>(span.address + at), value);
@@ -72,17 +75,20 @@ __global__ void __launch_bounds__(block_threads, least_blocks)
   for (walk.next(held); held[0].nbytes > 0; walk.next(held)) {
     const Span span = held[0];
     const std::uint64_t end = span.address + span.nbytes;
-    // The words that the span touches, of which the first and the last may be cut.
-    for (std::uint64_t at = span.address / word_bytes * word_bytes + lane_index() * word_bytes;
-         at < end; at += warp_lanes * word_bytes) {
-      const std::uint64_t word = random.word_at(at);
-      if (at >= span.address && at + word_bytes <= end) {
-        *pointer<std::uint64_t>(at) = word;
+    // The vectors that the span touches, of which the first and the last may be cut.
+    for (std::uint64_t at =
+             span.address / vector_bytes * vector_bytes + lane_index() * vector_bytes;
+         at < end; at += warp_lanes * vector_bytes) {
+      const std::uint64_t low = random.word_at(at);
+      const std::uint64_t high = random.word_at(at + word_bytes);
+      if (at >= span.address && at + vector_bytes <= end) {
+        store_once(pointer<uint4>(at), vector_of(low, high));
         continue;
       }
-      for (std::uint32_t i = 0; i < word_bytes; ++i) {
+      for (std::uint32_t i = 0; i < vector_bytes; ++i) {
         if (at + i >= span.address && at + i < end) {
-          *pointer<std::uint8_t>(at + i) = static_cast<std::uint8_t>(of_pattern(word, i));
+          *pointer<std::uint8_t>(at + i) =
+              static_cast<std::uint8_t>(of_pattern(i < word_bytes ? low : high, i));
         }
       }
     }
