@@ -1,8 +1,8 @@
 """The GPU backend measured in one go: JSON and Markdown into ``results/<device>/``.
 
 Ceilings against the bus and the datasheet; every stream against its ceiling, by allocation policy;
-CuPy; swaps; what allocations and address translation cost; the grid over batch and context; a whole
-profile. Each section is written when it is done; one that is measured again replaces its figures
+CuPy; swaps; what allocations and address translation cost; the grid over batch and context; whole
+profiles. Each section is written when it is done; one that is measured again replaces its figures
 alone. Without a GPU: one line, and exit code 3.
 """
 
@@ -20,7 +20,7 @@ from gpu_bench import Bench, opened
 from gpu_copies import gathers, swaps, zeros_and_copies
 from gpu_device import device_facts, gpu_results_folder
 from gpu_pairs import Effort
-from gpu_profiles import allocations, grid, whole_profile
+from gpu_profiles import allocations, grid, profiles
 from gpu_report import markdown
 from gpu_streams import Row, appends, reads, spans, sparse, updates
 from machine import machine, write
@@ -45,7 +45,7 @@ ONCE: dict[str, Rows] = {
     "allocation": allocations,
     "grid": grid,
 }
-SECTIONS = ("ceilings", *BY_POLICY, *ONCE, "profile")
+SECTIONS = ("ceilings", *BY_POLICY, *ONCE, "profiles")
 QUICK = Effort(pairs=5, seconds=0.2, scale=0.125)
 
 
@@ -88,7 +88,7 @@ def section(
         return rows_section(backend, policies, effort, BY_POLICY[name])
     if name in ONCE:
         return rows_section(backend, policies[:1], effort, (ONCE[name],))
-    return whole_profile(device)
+    return profiles(device, effort.scale)
 
 
 def main() -> int:
@@ -124,6 +124,7 @@ def main() -> int:
         else:
             figures |= {"machine": machine(), "device": about, name: found}
             figures.get("failed", {}).pop(name, None)
+            failed += name == "profiles" and any("failed" in row for row in found)
             figures.setdefault("measured", {})[name] = {
                 "date": figures["machine"]["date"],
                 "commit": figures["machine"]["commit"],

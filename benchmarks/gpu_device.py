@@ -22,8 +22,8 @@ DATASHEETS: tuple[tuple[str, float, str], ...] = (
     (r"H100 80GB HBM3", 3.35e12, _H100),
     (r"A100.SXM.*80GB", 2.039e12, _A100),
     (r"A100.*80GB", 1.935e12, _A100),
-    (r"A100.*40GB", 1.555e12, "NVIDIA A100 Tensor Core GPU Architecture white paper, table 5"),
-    (r"B200", 8.0e12, "https://www.nvidia.com/en-us/data-center/dgx-b200/ (64 TB/s of 8)"),
+    (r"A100.*40GB", 1.555e12, "NVIDIA A100 Tensor Core GPU Architecture white paper"),
+    (r"\bB200", 8.0e12, "https://www.nvidia.com/en-us/data-center/dgx-b200/ (64 TB/s of 8)"),
 )
 """A pattern of the device's name, its memory's bytes per second, and who says so; the first that
 fits. A name without its form factor fits none."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from cpu_profiles import profile
 from cpu_streams import page_plan
@@ -22,7 +24,22 @@ GRID_BYTES = 10 * GIB
 GRID_BLOCK_TOKENS = 64
 GRID_ROW_BYTES = 1152
 """One token of one MLA layer: 576 values of bfloat16."""
-PROFILED_ARCH = "mla"
+GOAL_ARCH = "mla"
+"""Profiled with the budget that users get."""
+OTHERS = ("--time-budget", "2")
+MOST_SECONDS = 120.0
+MOST_SECONDS_OF_ONE = 40.0
+STREAM_FIELDS = (
+    "op",
+    "cache",
+    "order",
+    "tokens",
+    "run_bytes",
+    "bytes_per_s",
+    "ratio_to_ceiling",
+    "variant",
+    "noisy",
+)
 
 
 def allocations(bench: Bench) -> Iterator[Row]:
@@ -76,15 +93,38 @@ def grid(bench: Bench) -> Iterator[Row]:
         pool.release()
 
 
-def whole_profile(device: str) -> dict[str, Any]:
-    """A profile as a user runs it: seconds by the wall clock, and what its reads reached."""
+def profiles(device: str, scale: float) -> list[Row]:
+    """A profile of every architecture as a user runs it: seconds by the wall clock, and ratios.
+
+    One that fails, or for which no time is left, does not end the others.
+    """
+    end = time.perf_counter() + MOST_SECONDS
+    others = [name for name in _architectures() if name != GOAL_ARCH]
+    rows = [_profiled(GOAL_ARCH, device, () if scale >= 1 else OTHERS, MOST_SECONDS)]
+    for arch in others:
+        left = end - time.perf_counter()
+        if left > 0:
+            rows.append(_profiled(arch, device, OTHERS, min(left, MOST_SECONDS_OF_ONE)))
+        else:
+            rows.append({"arch": arch, "failed": "no time was left"})
+    return rows
+
+
+def _profiled(arch: str, device: str, options: tuple[str, ...], most_seconds: float) -> Row:
     start = time.perf_counter()
-    document = profile("--arch", PROFILED_ARCH, "--device", device)
+    try:
+        document = profile("--arch", arch, "--device", device, *options, timeout=most_seconds)
+    except subprocess.CalledProcessError as error:
+        return {"arch": arch, "failed": f"exit code {error.returncode}"}
+    except subprocess.TimeoutExpired:
+        return {"arch": arch, "failed": f"not done after {most_seconds:.0f} s"}
     seconds = time.perf_counter() - start
-    kept = ("op", "order", "tokens", "run_bytes", "bytes_per_s", "ratio_to_ceiling", "variant")
     streams = document["results"][0]["streams"]
-    return {
-        "arch": PROFILED_ARCH,
-        "seconds": seconds,
-        "streams": [{key: stream[key] for key in (*kept, "noisy")} for stream in streams],
-    }
+    kept = [{key: stream[key] for key in STREAM_FIELDS} for stream in streams]
+    return {"arch": arch, "seconds": seconds, "streams": kept}
+
+
+def _architectures() -> list[str]:
+    command = [sys.executable, "-m", "kvprof", "list", "architectures", "--format", "json"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return [row["name"] for row in json.loads(done.stdout)["results"]]

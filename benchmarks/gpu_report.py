@@ -10,7 +10,7 @@ from gpu_goals import goals
 from gpu_grid_report import grid_tables
 from report_table import table
 
-from kvprof.units import format_bytes, format_rate, format_seconds
+from kvprof.units import format_bytes, format_rate, format_seconds, format_tokens
 
 
 def markdown(figures: dict[str, Any]) -> str:
@@ -36,7 +36,7 @@ def _lines(figures: dict[str, Any]) -> Iterator[str]:
     yield from _spans(figures.get("span", ()))
     yield from _allocations(figures.get("allocation", ()))
     yield from grid_tables(figures.get("grid", ()))
-    yield from _profile(figures.get("profile"))
+    yield from _profiles(figures.get("profiles"))
 
 
 def _section(title: str) -> Iterator[str]:
@@ -225,22 +225,31 @@ def _allocations(rows: Any) -> Iterator[str]:
     yield from table(("policy", "size", "count", "allocate", "free", "held / asked"), cells)
 
 
-def _profile(found: dict[str, Any] | None) -> Iterator[str]:
-    if found is None:
+def _profiles(rows: Any) -> Iterator[str]:
+    if not rows:
         return
-    yield from _section(f"kvprof profile --arch {found['arch']}: {found['seconds']:.1f} s")
+    yield from _section("kvprof profile, every architecture")
+    times = (
+        f"{row['arch']} {row['failed'] if 'failed' in row else format_seconds(row['seconds'])}"
+        for row in rows
+    )
+    yield f"By the wall clock: {', '.join(times)}."
+    yield ""
     cells = (
         (
+            row["arch"],
             stream["op"],
+            stream["cache"],
             stream["order"],
-            str(stream["tokens"]),
+            format_tokens(stream["tokens"]),
             format_bytes(stream["run_bytes"]),
             format_rate(stream["bytes_per_s"]),
             f"{stream['ratio_to_ceiling']:.3f}",
             stream["variant"],
             "noisy" if stream["noisy"] else "",
         )
-        for stream in found["streams"]
+        for row in rows
+        for stream in row.get("streams", ())
     )
-    headings = ("operation", "order", "tokens", "run", "bandwidth", "of ceiling", "by", "")
-    yield from table(headings, cells)
+    headings = ("arch", "operation", "cache", "order", "tokens", "run", "bandwidth", "of ceiling")
+    yield from table((*headings, "by", ""), cells)
