@@ -56,6 +56,7 @@ def device_facts(backend: _core.Backend, name: str) -> dict[str, Any]:
         "datasheet_bytes_per_s": sheet[0] if sheet else None,
         "datasheet": sheet[1] if sheet else None,
         "policies": list(backend.policies),
+        "emulated": _emulated(),
         "toolkit": _toolkit(),
         "cupy": _version_of("cupy"),
         "nvidia_smi": _nvidia_smi(name),
@@ -73,6 +74,14 @@ def datasheet(name: str) -> tuple[float, str] | None:
 def gpu_results_folder(name: str) -> Path:
     """``results/nvidia-h200``: the files of one kind of device lie together."""
     return RESULTS / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _emulated() -> bool:
+    """Whether the device is one that only tests have."""
+    try:
+        return bool(getattr(import_module("kvprof._cuda"), "EMULATED", False))
+    except ImportError:
+        return False
 
 
 def _toolkit() -> dict[str, Any]:

@@ -49,6 +49,9 @@ def _device(figures: dict[str, Any]) -> Iterator[str]:
     toolkit, smi = device["toolkit"], device["nvidia_smi"]
     yield f"# {device['name']}"
     yield ""
+    if device["emulated"]:
+        yield "**An emulated device, for tests: no figure here is one of a GPU.**"
+        yield ""
     peak = device["bus_peak_bytes_per_s"]
     yield (
         f"{device['compute_units']} multiprocessors, {device['instruction_set']}, "
