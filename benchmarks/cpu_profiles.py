@@ -20,10 +20,10 @@ STEADY_ARCH = "mla"
 WITHIN = 0.05
 
 
-def profile(*arguments: str) -> dict[str, Any]:
+def profile(*arguments: str, timeout: float | None = None) -> dict[str, Any]:
     """The JSON of ``kvprof profile``, without raw samples."""
     command = [sys.executable, "-m", "kvprof", "profile", *arguments, "--format", "json"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=timeout)
     document: dict[str, Any] = json.loads(done.stdout)
     for result in document["results"]:
         for stream in result["streams"]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
+
+from report_table import table
 
 from kvprof.units import format_bytes, format_rate, format_seconds, format_tokens
 
@@ -32,14 +34,6 @@ def _lines(figures: dict[str, Any]) -> Iterator[str]:
         yield from _orders(figures["orders"])
     for name, found in figures.get("steady", {}).items():
         yield from _steady(name.replace("_", " "), found)
-
-
-def _table(headings: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
-    yield "| " + " | ".join(headings) + " |"
-    yield "|" + "---|" * len(headings)
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"
-    yield ""
 
 
 def _machine(figures: dict[str, Any]) -> Iterator[str]:
@@ -78,7 +72,7 @@ def _goals(figures: dict[str, Any]) -> Iterator[str]:
     if rows:
         yield "## Goals"
         yield ""
-        yield from _table(("what", "goal", "measured", "met"), iter(rows))
+        yield from table(("what", "goal", "measured", "met"), iter(rows))
 
 
 def _goal_rows(figures: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
@@ -113,7 +107,7 @@ def _ceilings(figures: dict[str, Any]) -> Iterator[str]:
         (kind, ", ".join(f"{name} {format_rate(rate)}" for name, rate in variants.items()))
         for kind, variants in figures["ceilings"].items()
     )
-    yield from _table(("direction", "contiguous over the whole memory"), rows)
+    yield from table(("direction", "contiguous over the whole memory"), rows)
     noise = figures["noise"]
     yield f"The read ceiling against itself: {noise['ratio']:.3f} ({noise['samples']} samples)."
     yield ""
@@ -147,7 +141,7 @@ def _streams(streams: list[dict[str, Any]]) -> Iterator[str]:
         "dropped",
         "",
     )
-    yield from _table(headings, rows)
+    yield from table(headings, rows)
 
 
 def _small_pages(found: dict[str, Any]) -> Iterator[str]:
@@ -166,7 +160,7 @@ def _small_pages(found: dict[str, Any]) -> Iterator[str]:
         )
         for size, row in found["reads"].items()
     )
-    yield from _table(("page of the cache", "4 KiB pages", "2 MiB pages", "ratio", ""), rows)
+    yield from table(("page of the cache", "4 KiB pages", "2 MiB pages", "ratio", ""), rows)
 
 
 def _grid(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -174,7 +168,7 @@ def _grid(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield ""
     orders = ("contiguous", "fresh", "aged", "shuffled")
     headings = ("batch", "read", *orders, "fresh, of ceiling", "step")
-    yield from _table(
+    yield from table(
         headings,
         (
             (
@@ -210,7 +204,7 @@ def _orders(results: list[dict[str, Any]]) -> Iterator[str]:
         )
         for key in keys
     )
-    yield from _table(("operation", "order", "tokens", *names), rows)
+    yield from table(("operation", "order", "tokens", *names), rows)
 
 
 def _order_cell(stream: dict[str, Any] | None) -> str:
@@ -250,4 +244,4 @@ def _steady(name: str, found: dict[str, Any]) -> Iterator[str]:
         "not noisy",
         "dropped",
     )
-    yield from _table(headings, rows)
+    yield from table(headings, rows)

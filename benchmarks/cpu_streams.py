@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvprof import _core
-from kvprof.measure.sampler import CoreClock, Operation, sample_pair
+from kvprof.measure.sampler import CoreClock, Operation, Timed, sample_pair
 
 KIB = 1024
 READ_PAGES = [KIB << shift for shift in range(0, 9)]
@@ -56,11 +56,11 @@ class Stream:
     run: Callable[[str], _core.StreamResult]
 
 
-def page_plan(page_bytes: int, order: Order) -> _core.PagePlan:
+def page_plan(page_bytes: int, order: Order, base_bytes: int = 0) -> _core.PagePlan:
     """Whole pages of one row each, in the order given."""
     runs = np.stack([order, np.zeros_like(order), np.ones_like(order)], axis=1).astype(np.uint32)
     return _core.PagePlan(
-        base_bytes=0,
+        base_bytes=base_bytes,
         layer_stride_bytes=0,
         block_stride_bytes=page_bytes,
         layers=1,
@@ -182,7 +182,7 @@ def _moves(bench: Bench) -> Iterator[Stream]:
         yield Stream("swap_out", page_bytes, "shuffled", "copy", swaps, swap_out)
 
 
-def rate(result: _core.StreamResult) -> float:
+def rate(result: Timed) -> float:
     return result.nbytes / result.seconds
 
 
@@ -199,7 +199,7 @@ def fastest(run: Callable[[str], _core.StreamResult], variants: list[str]) -> di
 def ceilings(bench: Bench) -> dict[str, dict[str, float]]:
     """Bytes per second of each variant of each ceiling over the whole memory, fastest first."""
     kinds: tuple[_core.Ceiling, ...] = ("read", "write", "copy", "rmw")
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for kind in kinds:
 
         def run(variant: str, kind: _core.Ceiling = kind) -> _core.StreamResult:

@@ -85,6 +85,9 @@ def _text(file: Path) -> str | None:
 
 
 def _commit() -> str | None:
+    """That of the sources here; KVPROF_COMMIT says it of a copy without its repository."""
+    if named := os.environ.get("KVPROF_COMMIT"):
+        return named
     if shutil.which("git") is None:
         return None
     git = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
