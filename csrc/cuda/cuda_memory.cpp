@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "cpu/host_facts.hpp"
 #include "cuda/cuda_check.hpp"
 
 namespace kvprof::cuda {
@@ -67,6 +68,13 @@ PinnedMemory::PinnedMemory(std::shared_ptr<DeviceContext> context, std::int64_t 
     : Memory(nbytes, "pinned"), context_(std::move(context)) {
   if (nbytes < 1) {
     throw std::invalid_argument("nbytes is " + std::to_string(nbytes) + ", it must be at least 1");
+  }
+  // The system would swap, or end processes, before the driver refused.
+  const std::int64_t available = available_memory_bytes();
+  if (nbytes > available) {
+    throw AllocationError("cannot allocate " + std::to_string(nbytes) +
+                          " bytes of page-locked memory: " + std::to_string(available) +
+                          " bytes of the host's are available");
   }
   const DeviceScope scope(context_->index());
   void* data = nullptr;
