@@ -14,6 +14,7 @@ from kvprof.measure.pool import CACHES_OVER, Pool, Progress
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
 from kvprof.measure.variants import bytes_per_s, fastest
+from kvprof.measure.verify import verify_guards
 from kvprof.profile_result import StreamFacts
 
 _ROUNDS = 3
@@ -159,8 +160,8 @@ def run_jobs(
 ) -> tuple[list[Streamed], list[str]]:
     """Choose a variant for every job and verify it, then time each with an even share of the time.
 
-    The pool's ``regions`` are filled anew before they are verified and before they are timed. The
-    budget is for sampling alone. Returns the timed jobs and the names of those that the budget did
+    The pool's ``regions`` are filled anew before they are verified and before they are timed; none
+    may have written outside its memory. The budget is for sampling alone. Returns the timed jobs and the names of those that the budget did
     not cover.
     """
     progress("choosing variants", 0.0)
@@ -169,6 +170,7 @@ def run_jobs(
     for done, (job, variant) in enumerate(zip(jobs, variants, strict=True)):
         progress(f"verifying {job.op}", done / len(jobs))
         job.verify(variant)
+    verify_guards({"the pool": bench.pool.memory, "the host's memory": bench.pool.host})
     bench.refill(regions)
     deadline = time.perf_counter() + budget_seconds
     timed: list[Streamed] = []
