@@ -178,6 +178,22 @@ def test_bytes_of_streams_and_steps_by_hand(mla):
     assert mla["allocation"]["pool_bytes"] <= 300 * 2**20
 
 
+def test_sparse_attention_reads_its_index_and_the_rows_that_it_chooses(session_cli, validated):
+    # 61 layers: an index of 256 B for each of 2 x 64 tokens, and all their rows of 1,152 B, since
+    # 64 are fewer than 2,048.
+    run = session_cli(
+        *("profile", "--model", "deepseek-v3.2", "--stream-memory", "128MiB", "--tokens", "64"),
+        *("--sequences", "2", "--operations", "sparse_read,append", *PATIENT, "--format", "json"),
+    )
+    (result,) = validated(run.stdout)["results"]
+    reads = {s["order"]: s for s in result["streams"] if s["op"] == "sparse_read"}
+    assert set(reads) == {"fresh", "shuffled", "aged"}
+    for read in reads.values():
+        assert (read["cache"], read["ceiling"], read["run_bytes"]) == ("latent", "read", 1152)
+        assert read["bytes"] == 61 * 128 * (1152 + 256) == result["step"]["bytes_read"]
+    assert not any("the decode step needs" in warning for warning in result["warnings"])
+
+
 def test_capacity_and_weights_by_hand(session_cli, validated):
     run = session_cli(
         *("profile", "--arch", "mla", *SMALL, *QUICK, "--format", "json"),

@@ -12,6 +12,7 @@ from kvprof.measure.passes import Pass, one_pass
 from kvprof.measure.pool import Progress
 from kvprof.measure.regions import Region, map_regions
 from kvprof.measure.sampler import Operation, Paired, sample_pair
+from kvprof.measure.sparse import SparseRead
 from kvprof.measure.streams import table_jobs
 from kvprof.measure.tables import admit_all, readmit
 from kvprof.plan import AllocationPlan
@@ -33,6 +34,7 @@ class AgedReads(Struct, frozen=True):
 def read_aged(
     bench: Workbench,
     plan: AllocationPlan,
+    sparse: Sequence[SparseRead],
     aged: Aged,
     request: Request,
     wanted: frozenset[str],
@@ -48,8 +50,12 @@ def read_aged(
     against_fresh = _against_fresh(bench, plan, regions, aged, budget_seconds * _LIVE_SHARE)
     batch = [tokens for count, tokens in request.batch for _ in range(count)]
     readmit(aged.allocator, batch, request.encoder_tokens)
-    jobs = table_jobs(bench, regions, aged.allocator, "aged", request.encoder_tokens, states=True)
-    jobs = [job for job in jobs if job.op in wanted]
+    every = table_jobs(
+        *(bench, regions, aged.allocator, "aged", request.encoder_tokens),
+        states=True,
+        sparse=sparse,
+    )
+    jobs = [job for job in every if job.op in wanted]
     streamed, dropped = run_jobs(bench, regions, jobs, budget_seconds * _SAME_SHARE, progress)
     return AgedReads(streamed, dropped, against_fresh)
 

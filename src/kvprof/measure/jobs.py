@@ -26,7 +26,8 @@ class Job(Struct, frozen=True):
     """One stream to verify and to time; both are told by which variant.
 
     ``footprint_bytes`` are those that it goes over, ``run_bytes`` the longest stretch of
-    neighbouring ones. Jobs of one ``kernel`` are run by the same variant.
+    neighbouring ones. Jobs of one ``kernel`` are run by the same variant. ``index`` is the cache
+    that a sparse read streams beside the rows of its own.
     """
 
     op: str
@@ -41,6 +42,7 @@ class Job(Struct, frozen=True):
     variants: Sequence[str]
     verify: Callable[[str], None]
     run: Callable[[str], Timed]
+    index: str | None = None
 
     @property
     def name(self) -> str:
@@ -161,8 +163,8 @@ def run_jobs(
     """Choose a variant for every job and verify it, then time each with an even share of the time.
 
     The pool's ``regions`` are filled anew before they are verified and before they are timed; none
-    may have written outside its memory. The budget is for sampling alone. Returns the timed jobs and the names of those that the budget did
-    not cover.
+    may have written outside its memory. The budget is for sampling alone. Returns the timed jobs
+    and the names of those that the budget did not cover.
     """
     progress("choosing variants", 0.0)
     variants = [bench.variant_of(job) for job in jobs]

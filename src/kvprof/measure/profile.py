@@ -11,15 +11,16 @@ from kvprof._core import OutOfBlocks
 from kvprof.accounting import cache_groups
 from kvprof.errors import DoesNotFitError, UsageError
 from kvprof.hookspecs import Engine
-from kvprof.layout import Once
+from kvprof.layout import CacheLayout
 from kvprof.measure.ageing import read_aged
-from kvprof.measure.derived import capacity, decode_step, pool_balance
+from kvprof.measure.derived import capacity, decode_step, pool_balance, step_streams
 from kvprof.measure.facts import allocation_facts, device_facts, fragmentation_facts
 from kvprof.measure.fit import fit
 from kvprof.measure.fragmentation import age
 from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
 from kvprof.measure.pool import APART_OVER, CACHES_OVER, Progress
 from kvprof.measure.regions import map_regions
+from kvprof.measure.sparse import SparseRead, sparse_reads
 from kvprof.measure.streams import workload_jobs
 from kvprof.measure.tables import admit_all
 from kvprof.model import Model
@@ -111,12 +112,13 @@ def profile_model(
         tokens=plan.limits.max_model_len,
         sequences=sum(count for count, _ in lengths) or sequences,
     )
-    streamed, dropped = _stream(bench, plan, request, settings, progress)
+    sparse = sparse_reads(placement.kept)
+    streamed, dropped = _stream(bench, plan, sparse, request, settings, progress)
     progress("ageing the pool", 1.0)
     aged = age(plan, cache_groups(placement.layout), bench.pool.nbytes, bench.seed)
     live = len(aged.allocator.sequences)
     reads = read_aged(
-        bench, plan, aged, request, settings.operations, settings.budget_seconds, progress
+        bench, plan, sparse, aged, request, settings.operations, settings.budget_seconds, progress
     )
 
     streams = [*streamed, *reads.streamed]
@@ -137,26 +139,25 @@ def profile_model(
         capacity_memory_bytes=settings.capacity_bytes,
         warnings=(
             *_warnings(bench, live, streams, [*dropped, *reads.dropped]),
-            *_left_out_of_the_step(settings, plan),
+            *_left_out_of_the_step(settings, placement.layout),
         ),
     )
 
 
-def _left_out_of_the_step(settings: Settings, plan: AllocationPlan) -> Iterator[str]:
-    states = [isinstance(group.keep, Once) for group in plan.groups]
-    needed = {"state_update"} if all(states) else set(STEP_OPERATIONS)
-    needed -= set() if any(states) else {"state_update"}
-    missing = [name for name in STEP_OPERATIONS if name in needed - settings.operations]
+def _left_out_of_the_step(settings: Settings, layout: CacheLayout) -> Iterator[str]:
+    streams = step_streams(layout, 1)
+    missing = {best for _, (best, *others) in streams if not {best, *others} & settings.operations}
     if missing:
         yield (
-            f"not timed by --operations: {', '.join(missing)}; where the decode step needs one of "
-            "them it takes its ceiling"
+            f"not timed by --operations: {', '.join(filter(missing.__contains__, STEP_OPERATIONS))}"
+            "; where the decode step needs one of them it takes its ceiling"
         )
 
 
 def _stream(
     bench: Workbench,
     plan: AllocationPlan,
+    sparse: Sequence[SparseRead],
     request: Request,
     settings: Settings,
     progress: Progress,
@@ -173,7 +174,7 @@ def _stream(
             hint="Give a larger --stream-memory, or fewer or shorter sequences.",
         ) from None
     bench.forget_choices()
-    jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens)
+    jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens, sparse)
     wanted = [job for job in jobs if settings.wants(job)]
     if not wanted:
         raise UsageError(

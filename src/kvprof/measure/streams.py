@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from kvprof._core import CacheAllocator
@@ -16,8 +15,10 @@ from kvprof.measure.moves import move_jobs
 from kvprof.measure.passes import one_pass
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import Timed
+from kvprof.measure.sparse import SparseRead, sparse_jobs
 from kvprof.measure.tables import (
     Runs,
+    Shape,
     contiguous_plan,
     last_slots,
     page_plan,
@@ -36,27 +37,18 @@ _DECODE_STEPS = 8
 _VERIFIED_STATE_BYTES = 64 * 2**20
 
 
-class Shape(Struct, frozen=True):
-    """The live sequences that are streamed: how many, and the tokens of each, or their mean."""
-
-    sequences: int
-    tokens: int
-
-    @classmethod
-    def of(cls, allocator: CacheAllocator) -> Shape:
-        lengths = [allocator.tokens(int(s)) for s in allocator.sequences]
-        return cls(len(lengths), round(sum(lengths) / len(lengths)) if lengths else 0)
-
-
 def workload_jobs(
-    bench: Workbench, regions: Sequence[Region], allocator: CacheAllocator, encoder_tokens: int
+    bench: Workbench,
+    regions: Sequence[Region],
+    allocator: CacheAllocator,
+    encoder_tokens: int,
+    sparse: Sequence[SparseRead] = (),
 ) -> list[Job]:
     """Every stream of the live sequences of a fresh pool, the most telling ones first."""
-    per_region = [
-        list(_region_jobs(bench, region, allocator, encoder_tokens)) for region in regions
-    ]
-    longest = max((len(jobs) for jobs in per_region), default=0)
-    return [jobs[i] for i in range(longest) for jobs in per_region if i < len(jobs)]
+    kinds = [list(_region_jobs(bench, region, allocator, encoder_tokens)) for region in regions]
+    kinds.append(list(sparse_jobs(bench, regions, sparse, allocator, ("shuffled", "fresh"))))
+    longest = max(len(jobs) for jobs in kinds)
+    return [jobs[i] for i in range(longest) for jobs in kinds if i < len(jobs)]
 
 
 def table_jobs(
@@ -67,6 +59,7 @@ def table_jobs(
     encoder_tokens: int,
     *,
     states: bool = False,
+    sparse: Sequence[SparseRead] = (),
 ) -> list[Job]:
     """The reads, and the updates of states where wanted, of live sequences as their tables lie."""
     shape = Shape.of(allocator)
@@ -77,7 +70,7 @@ def table_jobs(
             jobs.append(_read_job(bench, region, runs, order, shape))
         elif len(runs) and states:
             jobs.append(_update_job(bench, region, runs, order, shape))
-    return jobs
+    return jobs + list(sparse_jobs(bench, regions, sparse, allocator, (order,)))
 
 
 def _region_jobs(

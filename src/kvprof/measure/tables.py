@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
@@ -15,8 +16,22 @@ from kvprof.plan import AllocationPlan, PlanGroup
 
 Runs = NDArray[np.uint32]
 """``[n, 3]``: block id, first row, rows."""
+RegionRuns = tuple[Region, Runs]
+"""Runs of a region's blocks."""
 Blocks = NDArray[np.uint32]
 """``[n]``: block ids."""
+
+
+class Shape(Struct, frozen=True):
+    """The live sequences that are streamed: how many, and the tokens of each, or their mean."""
+
+    sequences: int
+    tokens: int
+
+    @classmethod
+    def of(cls, allocator: CacheAllocator) -> Shape:
+        lengths = [allocator.tokens(int(s)) for s in allocator.sequences]
+        return cls(len(lengths), round(sum(lengths) / len(lengths)) if lengths else 0)
 
 
 def admit_all(plan: AllocationPlan, tokens: Sequence[int], encoder_tokens: int) -> CacheAllocator:

@@ -15,6 +15,7 @@ from kvprof.measure.host_pages import MOST_BYTES, HostPages, Pages, See, host_pa
 from kvprof.measure.regions import Region
 from kvprof.measure.tables import (
     Blocks,
+    RegionRuns,
     Runs,
     contiguous_region,
     contiguous_runs,
@@ -61,6 +62,32 @@ def verify_read(
     if not seen.all():
         whole = (found + measured(runs[~seen])) % WRAP
         _expect_sum("decode_read", region, measured(runs), whole)
+
+
+def verify_sparse_read(
+    backend: Backend,
+    memory: Memory,
+    index: RegionRuns,
+    rows: RegionRuns,
+    variant: str = "",
+    see: See = host_pages,
+) -> None:
+    """The checksum equals NumPy's sums of the index and of the rows; seen in part as a read is."""
+
+    def measured(some: Runs, others: Runs) -> int:
+        plans = page_plan(index[0], some), page_plan(rows[0], others)
+        return backend.sparse_read(memory, *plans, variant).checksum
+
+    seen, expected = [], 0
+    for region, runs in (index, rows):
+        pages = see(memory, region, runs[:, 0])
+        seen.append(pages.has(runs[:, 0]))
+        expected += checksum(pages, region, runs[seen[-1]])
+    found = measured(index[1][seen[0]], rows[1][seen[1]])
+    _expect_sum("sparse_read", rows[0], found, expected % WRAP)
+    if not all(some.all() for some in seen):
+        whole = (found + measured(index[1][~seen[0]], rows[1][~seen[1]])) % WRAP
+        _expect_sum("sparse_read", rows[0], measured(index[1], rows[1]), whole)
 
 
 def verify_contiguous(
