@@ -55,6 +55,20 @@ def test_each_traffic_runs_at_its_own_streams_bandwidth(small: Callable) -> None
     assert step.weights_bytes is None
 
 
+def test_an_append_that_reads_its_rows_is_timed_as_a_copy_of_them(small: Callable) -> None:
+    layout = bind(small("gqa").layout, BF16)
+    streams = [stream("append", "attention", "fresh", 1, 20.0)]
+    request = Request(tokens=100, sequences=2)
+    steps = [
+        decode_step(layout, request, timed, CEILINGS, None, appends_read=True)
+        for timed in (streams, [])
+    ]
+    for step, copied_per_s in zip(steps, (20.0, CEILINGS["copy"]), strict=True):
+        # 2 x 768 B are written. At 20 B/s of bytes read and written, 10 B/s of them are.
+        assert step.bytes_written == 1_536
+        assert step.seconds == pytest.approx(153_600 / 1000 + 1_536 / (copied_per_s / 2))
+
+
 def test_a_mixed_batch_is_the_sum_of_its_lengths(small: Callable) -> None:
     # 768 B per token: 2 x 10 and 1 x 100 tokens are 120 x 768 B read, and 3 x 768 B written.
     layout = bind(small("gqa").layout, BF16)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from kvprof._core import CpuBackend
 from kvprof.measure.ceilings import CEILING_KINDS
 from kvprof.measure.jobs import Job, Workbench, run_jobs
+from kvprof.measure.pool import Pool
 from kvprof.measure.regions import map_regions
 from kvprof.measure.streams import table_jobs, workload_jobs
 from kvprof.measure.tables import admit_all
@@ -147,7 +149,7 @@ def test_jobs_run_within_the_budget_and_the_rest_is_named(
 def test_jobs_of_one_kernel_run_by_one_variant(
     bench: Workbench, small: Callable, placed: Callable
 ) -> None:
-    bench.forget_choices()
+    bench.forget_placement()
     chosen: dict[str, set[str]] = {}
     for job in jobs_of(bench, placed, small("gqa")):
         chosen.setdefault(job.kernel, set()).add(bench.variant_of(job))
@@ -160,3 +162,39 @@ def test_ceilings_have_a_fastest_variant_of_each_kind(
     assert set(bench.ceilings.bytes_per_s) == set(CEILING_KINDS)
     for kind, variant in bench.ceilings.variants.items():
         assert variant in backend.ceiling_variants(kind)
+
+
+@pytest.fixture(scope="module")
+def own_memory_bench(backend: CpuBackend, pool: Pool) -> Workbench:
+    """The CPU treated as a device that has memory of its own."""
+    return Workbench(backend, pool, seed=3, own_memory=True)
+
+
+def test_rows_from_the_devices_memory_are_read_and_written(
+    own_memory_bench: Workbench, small: Callable, placed: Callable
+) -> None:
+    # 768 B per token of three layers, as above; each is read from a memory and written to the pool.
+    appends = [j for j in jobs_of(own_memory_bench, placed, small("gqa")) if j.op == "append"]
+    moved = {(job.order, job.tokens): job.run("").nbytes for job in appends}
+    assert moved == {
+        ("fresh", 100): 2 * 230_400,
+        ("fresh", 1): 2 * 2_304,
+        ("shuffled", 100): 2 * 230_400,
+        ("shuffled", 1): 2 * 2_304,
+    }
+    for job in appends:
+        assert job.ceiling == "copy"
+        assert job.footprint_bytes == job.run("").nbytes
+        for variant in job.variants:
+            job.verify(variant)
+
+
+def test_rows_lie_in_one_memory_for_each_size(
+    own_memory_bench: Workbench, small: Callable, placed: Callable
+) -> None:
+    own_memory_bench.forget_placement()
+    jobs_of(own_memory_bench, placed, small("mla"))
+    rows = [m for name, m in own_memory_bench.memories.items() if "rows" in name]
+    # 300 rows of 1,152 B in each of 3 layers.
+    assert [memory.nbytes for memory in rows] == [300 * 3 * 1152]
+    assert len(np.unique(rows[0].read(0, 4096))) > 200

@@ -47,23 +47,29 @@ def decode_step(
     streamed: Sequence[Streamed],
     ceilings: Mapping[str, float],
     weights_bytes: int | None,
+    *,
+    appends_read: bool = False,
 ) -> StepResult:
     """One decode step of all sequences: its bytes, and their time at the bandwidths measured.
 
     Each cache's traffic runs at the bandwidth of its own stream (fresh tables; one row appended
     per sequence; chosen rows and their index as they were read together), at the ceiling of its
     direction where that was not timed, and the weights at the read ceiling. The parts run one
-    after the other, as the layers of a model do.
+    after the other, as the layers of a model do. ``appends_read`` says that an append streams its
+    rows from the device's memory: it is timed as a copy, each byte read and written.
     """
     read = written = 0
     seconds = 0.0
     for sequences, tokens in request.batch:
         for traffic, operations in step_streams(layout, tokens, request.encoder_tokens):
-            moved = (traffic.bytes_read + traffic.bytes_written) * sequences
+            ceiling, counted = _CEILING_OF[traffic.mode], 1
+            if appends_read and traffic.mode is Mode.APPEND:
+                ceiling, counted = "copy", 2
+            moved = (traffic.bytes_read + traffic.bytes_written) * sequences * counted
             read += traffic.bytes_read * sequences
             written += traffic.bytes_written * sequences
             rates = (_rate(streamed, operation, traffic.cache) for operation in operations)
-            seconds += moved / next(filter(None, rates), ceilings[_CEILING_OF[traffic.mode]])
+            seconds += moved / next(filter(None, rates), ceilings[ceiling])
     if weights_bytes is not None:
         seconds += weights_bytes / ceilings["read"]
     return StepResult(

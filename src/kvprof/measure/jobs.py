@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from kvprof._core import Backend
+from kvprof._core import Backend, Memory
 from kvprof.layout import Once
 from kvprof.measure.ceilings import STORES, Ceilings
+from kvprof.measure.host_pages import contents
 from kvprof.measure.pool import CACHES_OVER, Pool, Progress
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
@@ -88,15 +91,38 @@ class Workbench:
     ----------
     seed
         Of the pool's bytes and of shuffled orders.
+    own_memory
+        Whether the device has memory of its own, from where rows to append come, and to where the
+        host's memory has a link; by default, whether the host cannot address it.
     """
 
-    def __init__(self, backend: Backend, pool: Pool, seed: int) -> None:
+    def __init__(
+        self, backend: Backend, pool: Pool, seed: int, *, own_memory: bool | None = None
+    ) -> None:
         self.backend = backend
         self.pool = pool
         self.seed = seed
+        self.own_memory = not pool.memory.on_host if own_memory is None else own_memory
         self.clock = CoreClock()
         self.ceilings = Ceilings(backend, pool, self.clock)
         self._chosen: dict[str, str] = {}
+        self._rows: dict[int, tuple[Memory, NDArray[np.uint8]]] = {}
+
+    @property
+    def memories(self) -> dict[str, Memory]:
+        """Everything that operations may write to or read from, by what messages call it."""
+        rows = {f"the rows of {size} B to append": rows for size, (rows, _) in self._rows.items()}
+        return {"the pool": self.pool.memory, "the host's memory": self.pool.host} | rows
+
+    def random_rows(self, rows: int, row_bytes: int) -> tuple[Memory, NDArray[np.uint8]]:
+        """A memory of the device with at least so many, one for each size; and its bytes."""
+        known = self._rows.get(row_bytes)
+        if known is None or len(known[1]) < rows:
+            memory = self.backend.allocate(rows * row_bytes)
+            self.backend.fill(memory, 0, memory.nbytes, self.seed + 3)
+            known = memory, contents(memory, 0, memory.nbytes).reshape(rows, row_bytes)
+            self._rows[row_bytes] = known
+        return known
 
     def refill(self, regions: Sequence[Region]) -> None:
         """Fill the pool with random bytes, and states with random floats.
@@ -111,9 +137,10 @@ class Workbench:
                 start, end = region.extent
                 self.backend.fill(memory, start, end - start, self.seed, finite=True)
 
-    def forget_choices(self) -> None:
-        """Choose variants anew: the next placement has pages of other sizes."""
+    def forget_placement(self) -> None:
+        """Choose variants and rows anew: the next placement has pages of other sizes."""
         self._chosen.clear()
+        self._rows.clear()
 
     def variant_of(self, job: Job) -> str:
         """The fastest variant of a job's kernel, timed on the first job that asks.
@@ -172,7 +199,7 @@ def run_jobs(
     for done, (job, variant) in enumerate(zip(jobs, variants, strict=True)):
         progress(f"verifying {job.op}", done / len(jobs))
         job.verify(variant)
-    verify_guards({"the pool": bench.pool.memory, "the host's memory": bench.pool.host})
+    verify_guards(bench.memories)
     bench.refill(regions)
     deadline = time.perf_counter() + budget_seconds
     timed: list[Streamed] = []

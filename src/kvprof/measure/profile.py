@@ -134,7 +134,14 @@ def profile_model(
         allocation=allocation_facts(bench.pool, plan),
         streams=tuple(stream.facts() for stream in streams),
         fragmentation=fragmentation_facts(aged, live, reads.against_fresh),
-        step=decode_step(placement.layout, request, streamed, rates, settings.weights_bytes),
+        step=decode_step(
+            placement.layout,
+            request,
+            streamed,
+            rates,
+            settings.weights_bytes,
+            appends_read=bench.own_memory,
+        ),
         capacity=capacity(model, engine, settings.request, settings.capacity_bytes),
         capacity_memory_bytes=settings.capacity_bytes,
         warnings=(
@@ -173,7 +180,7 @@ def _stream(
             f"sequences of --lengths: {error}",
             hint="Give a larger --stream-memory, or fewer or shorter sequences.",
         ) from None
-    bench.forget_choices()
+    bench.forget_placement()
     jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens, sparse)
     wanted = [job for job in jobs if settings.wants(job)]
     if not wanted:
