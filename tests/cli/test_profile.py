@@ -127,6 +127,22 @@ def test_small_pages_are_an_option_and_what_was_given_is_said(session_cli, valid
     assert not result["allocation"]["huge_page_bytes"]
 
 
+def test_a_policy_says_the_same_as_a_flag(session_cli, validated):
+    arguments = ("profile", "--arch", "mqa", *TINY, *QUICK, "--operations", "zero", "--format=json")
+    run = session_cli(*arguments, "--allocation", "plain", "--no-huge-pages")
+    (result,) = validated(run.stdout)["results"]
+    assert result["allocation"]["policy"] == "plain"
+
+
+def test_policies_that_cannot_be_had(fails):
+    mla = ("profile", "--arch", "mla", "--stream-memory", "64MiB")
+    message = fails(2, *mla, "--allocation", "vmm")
+    assert all(word in message for word in ("--allocation is 'vmm'", "huge_pages, plain"))
+    message = fails(2, *mla, "--allocation", "huge_pages", "--no-huge-pages")
+    assert all(word in message for word in ("--no-huge-pages", "--allocation huge_pages"))
+    assert "--allocation" in fails(2, *mla, "--device", "cuda", "--no-huge-pages")
+
+
 def test_reserved_is_logical_plus_wastes_and_capacity_the_sum_of_its_shares(profiled):
     _, result = profiled
     found = result["fragmentation"]

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvprof.commands.measuring import device_options, order_options, timing_options
+from kvprof.commands.measuring import (
+    allocation_policy,
+    device_options,
+    order_options,
+    timing_options,
+)
 from kvprof.commands.options import (
     chosen_models,
     flatten,
@@ -63,6 +68,7 @@ def command(session: Any, /, **options: Any) -> None:
     engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("paged",)]
     models = chosen_models(options["arch"], options["model"], options["config"])
     shapes = _shapes(options)
+    policy = allocation_policy(options)
     backend = _opened(options)
     points = [
         Point(model, engine, settings)
@@ -73,7 +79,7 @@ def command(session: Any, /, **options: Any) -> None:
         pool = open_pool(
             backend,
             options["stream_memory"],
-            policy="huge_pages" if options["huge_pages"] else "plain",
+            policy=policy,
             seed=options["seed"],
             touch_seconds=_TOUCH_SECONDS,
             progress=progress,

@@ -13,7 +13,8 @@ from kvprof._core import Backend, Memory
 from kvprof.layout import Once
 from kvprof.measure.ceilings import STORES, Ceilings
 from kvprof.measure.host_pages import contents
-from kvprof.measure.pool import CACHES_OVER, Pool, Progress
+from kvprof.measure.pool import Pool, Progress, explained
+from kvprof.measure.pool_sizes import CACHES_OVER
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
 from kvprof.measure.variants import bytes_per_s, fastest
@@ -118,7 +119,8 @@ class Workbench:
         """A memory of the device with at least so many, one for each size; and its bytes."""
         known = self._rows.get(row_bytes)
         if known is None or len(known[1]) < rows:
-            memory = self.backend.allocate(rows * row_bytes)
+            with explained(self.backend):
+                memory = self.backend.allocate(rows * row_bytes)
             self.backend.fill(memory, 0, memory.nbytes, self.seed + 3)
             known = memory, contents(memory, 0, memory.nbytes).reshape(rows, row_bytes)
             self._rows[row_bytes] = known

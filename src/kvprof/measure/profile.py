@@ -18,7 +18,8 @@ from kvprof.measure.facts import allocation_facts, device_facts, fragmentation_f
 from kvprof.measure.fit import fit
 from kvprof.measure.fragmentation import age
 from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
-from kvprof.measure.pool import APART_OVER, CACHES_OVER, Progress
+from kvprof.measure.pool import Progress
+from kvprof.measure.pool_sizes import APART_OVER, CACHES_OVER
 from kvprof.measure.regions import map_regions
 from kvprof.measure.sparse import SparseRead, sparse_reads
 from kvprof.measure.streams import workload_jobs
