@@ -369,6 +369,12 @@ def test_cpus_that_may_not_be_used(fails):
     assert "one of them" in fails(2, "profile", "--arch", "mla", "--threads", "1", "--cpus", "0")
 
 
+@pytest.mark.parametrize("option", [("--threads", "1"), ("--cpus", "0")])
+def test_threads_are_the_cpus(fails, option):
+    message = fails(2, "profile", "--arch", "mla", "--device", "cuda:1", *option)
+    assert "--threads and --cpus are about the CPU" in message
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
