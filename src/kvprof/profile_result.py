@@ -29,6 +29,16 @@ class DeviceResult(Struct, frozen=True):
     cpus: tuple[CpuFacts, ...]
 
 
+class PolicyCost(Struct, frozen=True):
+    """What one allocation by a policy takes, and what the device holds for all that was asked."""
+
+    policy: str
+    asked_bytes: int
+    held_bytes: int
+    allocate_seconds: float
+    free_seconds: float
+
+
 class AllocationResult(Struct, frozen=True):
     """What allocating the pool, and one block of it, took, and how the system really placed it."""
 
@@ -45,6 +55,7 @@ class AllocationResult(Struct, frozen=True):
     touch_seconds: float
     block_ops_per_s: float
     python_call_seconds: float
+    policies: tuple[PolicyCost, ...]
 
 
 class SampleSeconds(Struct, frozen=True):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kvprof._core import Backend, Memory
 from kvprof.layout import Once
+from kvprof.measure.allocation import policy_costs
 from kvprof.measure.ceilings import STORES, Ceilings
 from kvprof.measure.host_pages import contents
 from kvprof.measure.pool import Pool, Progress, explained
@@ -104,6 +105,7 @@ class Workbench:
         self.pool = pool
         self.seed = seed
         self.own_memory = not pool.memory.on_host if own_memory is None else own_memory
+        self.policies = policy_costs(backend)
         self.clock = CoreClock()
         self.ceilings = Ceilings(backend, pool, self.clock)
         self._chosen: dict[str, str] = {}

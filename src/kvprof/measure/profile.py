@@ -132,7 +132,7 @@ def profile_model(
         lengths=tuple(LengthFacts(count, tokens) for count, tokens in request.batch),
         memory_order=OrderFacts(order.heads, order.kv, order.outer),
         device=device_facts(bench),
-        allocation=allocation_facts(bench.pool, plan),
+        allocation=allocation_facts(bench, plan),
         streams=tuple(stream.facts() for stream in streams),
         fragmentation=fragmentation_facts(aged, live, reads.against_fresh),
         step=decode_step(
