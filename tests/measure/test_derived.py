@@ -8,7 +8,7 @@ import pytest
 
 from kvprof.binding import Dtypes, bind
 from kvprof.measure.derived import capacity, decode_step, pool_balance
-from kvprof.measure.jobs import Job, Streamed
+from kvprof.measure.jobs import Choice, Job, Streamed
 from kvprof.measure.passes import Pass
 from kvprof.measure.sampler import Paired
 from kvprof.registry import registry
@@ -34,7 +34,7 @@ def stream(op: str, cache: str, order: str, tokens: int, bytes_per_s: float) -> 
         run=lambda variant: Pass(1.0, 1, 0.0, 0.0),
     )
     paired = Paired((1.0,), (1.0, 1.0), int(bytes_per_s), bytes_per_s, 1.0, 0, {}, False)
-    return Streamed(job, "", paired)
+    return Streamed(job, Choice("", {}), paired)
 
 
 def test_each_traffic_runs_at_its_own_streams_bandwidth(small: Callable) -> None:

@@ -76,14 +76,14 @@ def _against_fresh(
     if not aged_jobs:
         return None
     for job in (*aged_jobs, *fresh_jobs):
-        job.verify(bench.variant_of(job))
+        job.verify(bench.choice_of(job).variant)
     flushed = bench.needs_flush([*aged_jobs, *fresh_jobs])
 
     def cold(jobs: Sequence[Job]) -> Operation:
         def run() -> Pass:
             if flushed:
                 bench.ceilings.flush("read", "")
-            return one_pass(job.run(bench.variant_of(job)) for job in jobs)
+            return one_pass(job.run(bench.choice_of(job).variant) for job in jobs)
 
         return run
 

@@ -27,6 +27,7 @@ def device_facts(bench: Workbench) -> DeviceResult:
             CpuFacts(cpu, node_of(cpu), pinned)
             for cpu, pinned in zip(backend.cpus, backend.pinned, strict=True)
         ),
+        link_ceilings=bench.ceilings.link_bytes_per_s,
     )
 
 

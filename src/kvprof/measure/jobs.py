@@ -55,11 +55,18 @@ class Job(Struct, frozen=True):
         return f"{self.op} of {self.cache}, {self.order}, {self.sequences} x {self.tokens} tokens"
 
 
+class Choice(Struct, frozen=True):
+    """The variant to run, and the best pass of each that was tried to choose it."""
+
+    variant: str
+    bytes_per_s: dict[str, float]
+
+
 class Streamed(Struct, frozen=True):
     """A job that was timed."""
 
     job: Job
-    variant: str
+    choice: Choice
     paired: Paired
 
     def facts(self) -> StreamFacts:
@@ -80,7 +87,8 @@ class Streamed(Struct, frozen=True):
             ceiling_seconds=paired.ceiling_seconds,
             ratio_to_ceiling=paired.ratio,
             noisy=paired.noisy,
-            variant=self.variant,
+            variant=self.choice.variant,
+            variants=self.choice.bytes_per_s,
             dropped=paired.dropped,
             disturbed=paired.disturbed,
         )
@@ -107,8 +115,8 @@ class Workbench:
         self.own_memory = not pool.memory.on_host if own_memory is None else own_memory
         self.policies = policy_costs(backend)
         self.clock = CoreClock()
-        self.ceilings = Ceilings(backend, pool, self.clock)
-        self._chosen: dict[str, str] = {}
+        self.ceilings = Ceilings(backend, pool, self.clock, link=self.own_memory)
+        self._chosen: dict[str, Choice] = {}
         self._rows: dict[int, tuple[Memory, NDArray[np.uint8]]] = {}
 
     @property
@@ -146,7 +154,7 @@ class Workbench:
         self._chosen.clear()
         self._rows.clear()
 
-    def variant_of(self, job: Job) -> str:
+    def choice_of(self, job: Job) -> Choice:
         """The fastest variant of a job's kernel, timed on the first job that asks.
 
         Caches that could hold a part of its bytes are flushed before each pass.
@@ -155,11 +163,12 @@ class Workbench:
             self._chosen[job.kernel] = self._fastest(job)
         return self._chosen[job.kernel]
 
-    def _fastest(self, job: Job) -> str:
+    def _fastest(self, job: Job) -> Choice:
         rates = bytes_per_s(
             lambda variant: self._cold(job, variant), job.variants, _ROUNDS, self.clock
         )
-        return fastest(rates, _CLEARLY)
+        best = {variant: passes[0] for variant, passes in rates.items()}
+        return Choice(fastest(rates, _CLEARLY), best)
 
     def needs_flush(self, jobs: Sequence[Job]) -> bool:
         """Whether caches could hold a part of what one of the jobs goes over again.
@@ -198,20 +207,20 @@ def run_jobs(
     and the names of those that the budget did not cover.
     """
     progress("choosing variants", 0.0)
-    variants = [bench.variant_of(job) for job in jobs]
+    choices = [bench.choice_of(job) for job in jobs]
     bench.refill(regions)  # or a variant that does nothing would find what another one has done
-    for done, (job, variant) in enumerate(zip(jobs, variants, strict=True)):
+    for done, (job, choice) in enumerate(zip(jobs, choices, strict=True)):
         progress(f"verifying {job.op}", done / len(jobs))
-        job.verify(variant)
+        job.verify(choice.variant)
     verify_guards(bench.memories)
     bench.refill(regions)
     deadline = time.perf_counter() + budget_seconds
     timed: list[Streamed] = []
-    for done, (job, variant) in enumerate(zip(jobs, variants, strict=True)):
+    for done, (job, choice) in enumerate(zip(jobs, choices, strict=True)):
         progress(job.name, done / len(jobs))
         left = deadline - time.perf_counter()
         if left <= 0:
             return timed, [job.name for job in jobs[done:]]
-        paired = bench.sample(job, variant, left / (len(jobs) - done))
-        timed.append(Streamed(job, variant, paired))
+        paired = bench.sample(job, choice.variant, left / (len(jobs) - done))
+        timed.append(Streamed(job, choice, paired))
     return timed, []

@@ -191,6 +191,18 @@ def host_plan(region: Region, blocks: Blocks) -> PagePlan:
     )
 
 
+def one_run(base_bytes: int, nbytes: int) -> PagePlan:
+    """So many neighbouring bytes."""
+    return PagePlan(
+        base_bytes=base_bytes,
+        layer_stride_bytes=0,
+        block_stride_bytes=0,
+        layers=1,
+        segments=[(0, nbytes)],
+        runs=np.array([[0, 0, 1]], np.uint32),
+    )
+
+
 def _first_rows(blocks: Blocks) -> Runs:
     return np.stack([blocks, np.zeros_like(blocks), np.ones_like(blocks)], axis=1)
 

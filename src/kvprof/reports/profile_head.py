@@ -30,6 +30,7 @@ def head_sheet(result: ProfileResult, shapes: int = 1) -> Sheet:
     ceilings = ", ".join(f"{kind} {format_rate(rate)}" for kind, rate in device.ceilings.items())
     inferred = ", inferred from its fields" if model.inferred else ""
     block = f", blocks of {result.block_size} tokens" if result.block_size else ""
+    links = ", ".join(f"{kind} {format_rate(rate)}" for kind, rate in device.link_ceilings.items())
     rows = (
         ("model", f"{model.name}: {model.architecture}; {', '.join(kept)}"),
         ("read by", f"{model.plugin}{inferred}"),
@@ -42,6 +43,7 @@ def head_sheet(result: ProfileResult, shapes: int = 1) -> Sheet:
         ("device", f"{device.name}, {device.instruction_set}"),
         _units(device),
         ("ceilings", f"{ceilings} (contiguous, same memory, same run)"),
+        *([("link", f"{links} (one copy of pinned memory)")] if links else []),
         (
             "pool",
             f"{format_bytes(pool.pool_bytes)} in {pool.blocks:,} blocks and "
