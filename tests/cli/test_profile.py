@@ -210,6 +210,19 @@ def test_sparse_attention_reads_its_index_and_the_rows_that_it_chooses(session_c
     assert not any("the decode step needs" in warning for warning in result["warnings"])
 
 
+def test_a_profiler_safe_run_times_once_and_says_so(session_cli, validated):
+    run = session_cli("profile", "--arch", "mla", *TINY, "--profiler-safe", "--format", "json")
+    assert (run.exit_code, run.stderr) == (0, "")
+    (result,) = validated(run.stdout)["results"]
+    measured = {(s["op"], s["cache"], s["order"]) for s in result["streams"]}
+    assert measured == STREAMS["mla"]
+    for stream in result["streams"]:
+        assert len(stream["seconds"]["samples"]) == len(stream["ceiling_seconds"]) == 1
+        assert (stream["noisy"], stream["variants"]) == (True, {})
+    assert result["fragmentation"]["aged_read_noisy"] is True
+    assert any("no rate, ratio or step is a measurement" in w for w in result["warnings"])
+
+
 def test_capacity_and_weights_by_hand(session_cli, validated):
     run = session_cli(
         *("profile", "--arch", "mla", *SMALL, *QUICK, "--format", "json"),

@@ -119,7 +119,7 @@ def order_options(command: Any) -> Any:
 
 
 def timing_options(command: Any) -> Any:
-    """``--lengths``, ``--operations``, ``--time-budget``, ``--seed``."""
+    """``--lengths``, ``--operations``, ``--time-budget``, ``--profiler-safe``, ``--seed``."""
     return stack(
         command,
         click.option(
@@ -143,6 +143,12 @@ def timing_options(command: Any) -> Any:
             metavar="SECONDS",
             help="Time to sample the streams of each result in; touching and checking the memory "
             "come on top  [default: 10; 4 for several shapes]",
+        ),
+        click.option(
+            "--profiler-safe",
+            is_flag=True,
+            help="Run each operation once and hold no launches back: for running under Nsight "
+            "Systems or Compute. Its rates are not measurements.",
         ),
         click.option(
             "--seed",

@@ -84,7 +84,7 @@ def command(session: Any, /, **options: Any) -> None:
             touch_seconds=_TOUCH_SECONDS,
             progress=progress,
         )
-        bench = Workbench(backend, pool, options["seed"])
+        bench = Workbench(backend, pool, options["seed"], once=options["profiler_safe"])
         results, left_out = profile_points(bench, points, progress)
     for error in left_out:
         click.echo(f"kvprof: warning: left out: {error.args[0]}", err=True)
@@ -100,7 +100,11 @@ def _opened(options: dict[str, Any]) -> Backend:
     cpus, threads = options["cpus"], options["threads"]
     if cpus is not None and threads is not None:
         raise UsageError("--threads and --cpus are two ways to say one thing; give one of them")
-    return open_device(options["device"], cpus_for(threads) if threads else cpus)
+    return open_device(
+        options["device"],
+        cpus_for(threads) if threads else cpus,
+        blocking=not options["profiler_safe"],
+    )
 
 
 def _shapes(options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,9 +9,10 @@ from msgspec import Struct
 from kvprof.measure.fragmentation import Aged
 from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
 from kvprof.measure.passes import Pass, one_pass
+from kvprof.measure.phases import phase
 from kvprof.measure.pool import Progress
 from kvprof.measure.regions import Region, map_regions
-from kvprof.measure.sampler import Operation, Paired, sample_pair
+from kvprof.measure.sampler import Operation, Paired
 from kvprof.measure.sparse import SparseRead
 from kvprof.measure.streams import table_jobs
 from kvprof.measure.tables import admit_all, readmit
@@ -87,4 +88,5 @@ def _against_fresh(
 
         return run
 
-    return sample_pair(cold(aged_jobs), cold(fresh_jobs), budget_seconds, bench.clock)
+    with phase("sampling aged tables against fresh ones"):
+        return bench.pair(cold(aged_jobs), cold(fresh_jobs), budget_seconds)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from kvprof._core import Backend, CopyPlan, StreamResult
+from kvprof.measure.phases import phase
 from kvprof.measure.pool import Pool
 from kvprof.measure.sampler import CoreClock
 from kvprof.measure.tables import one_run
@@ -31,15 +32,23 @@ class Ceilings:
     They run over a part of the memory that no stream uses: a pass over the one half of it, the next
     over the other, so that its bytes were last touched four caches ago. A pass that reads is a
     flush too; one that stores past the cache is not. With a ``link`` to the host there are ceilings
-    of its two directions too: one copy between these halves and the host's memory.
+    of its two directions too: one copy between these halves and the host's memory. ``once`` takes
+    one pass of the usual variant of each instead of finding the fastest, and flushes nothing.
     """
 
     def __init__(
-        self, backend: Backend, pool: Pool, clock: CoreClock, *, link: bool = False
+        self,
+        backend: Backend,
+        pool: Pool,
+        clock: CoreClock,
+        *,
+        link: bool = False,
+        once: bool = False,
     ) -> None:
         self._backend = backend
         self._clock = clock
         self._pool = pool
+        self._once = once
         self._half_bytes = pool.ceiling_bytes // 2 // _WHOLE_BYTES * _WHOLE_BYTES
         self._second = False
         self._variant: dict[str, str] = {}
@@ -92,6 +101,8 @@ class Ceilings:
         stores past the caches, they are filled with lines that were read: it leaves no written
         lines, and must not pay for others'.
         """
+        if self._once:
+            return
         by = "read" if kind == "read" or variant.startswith(_PAST_THE_CACHE) else "rmw"
         self._pass(by, self._variant.get(by, ""))
 
@@ -104,7 +115,11 @@ class Ceilings:
                 self.flush(kind, variant)
             return self._pass(kind, variant)
 
-        rates = bytes_per_s(cold, variants, _ROUNDS, self._clock)
+        with phase(f"calibrating {kind}", self._half_bytes):
+            if self._once:
+                rates = bytes_per_s(cold, variants[:1], 1, self._clock)
+            else:
+                rates = bytes_per_s(cold, variants, _ROUNDS, self._clock)
         self._variant[kind] = fastest(rates, _CLEARLY)
         self._rates[kind] = rates[self._variant[kind]]
 

@@ -14,10 +14,19 @@ from kvprof.layout import Once
 from kvprof.measure.allocation import policy_costs
 from kvprof.measure.ceilings import STORES, Ceilings
 from kvprof.measure.host_pages import contents
+from kvprof.measure.phases import phase
 from kvprof.measure.pool import Pool, Progress, explained
 from kvprof.measure.pool_sizes import CACHES_OVER
 from kvprof.measure.regions import Region
-from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
+from kvprof.measure.sampler import (
+    CoreClock,
+    Operation,
+    Paired,
+    Timed,
+    sample_once,
+    sample_pair,
+    summarise,
+)
 from kvprof.measure.variants import bytes_per_s, fastest
 from kvprof.measure.verify import verify_guards
 from kvprof.profile_result import StreamFacts
@@ -104,18 +113,27 @@ class Workbench:
     own_memory
         Whether the device has memory of its own, from where rows to append come, and to where the
         host's memory has a link; by default, whether the host cannot address it.
+    once
+        Whether operations are timed by one pass of their usual variant, as under a profiler.
     """
 
     def __init__(
-        self, backend: Backend, pool: Pool, seed: int, *, own_memory: bool | None = None
+        self,
+        backend: Backend,
+        pool: Pool,
+        seed: int,
+        *,
+        own_memory: bool | None = None,
+        once: bool = False,
     ) -> None:
         self.backend = backend
         self.pool = pool
         self.seed = seed
         self.own_memory = not pool.memory.on_host if own_memory is None else own_memory
+        self.once = once
         self.policies = policy_costs(backend)
         self.clock = CoreClock()
-        self.ceilings = Ceilings(backend, pool, self.clock, link=self.own_memory)
+        self.ceilings = Ceilings(backend, pool, self.clock, link=self.own_memory, once=once)
         self._chosen: dict[str, Choice] = {}
         self._rows: dict[int, tuple[Memory, NDArray[np.uint8]]] = {}
 
@@ -143,11 +161,12 @@ class Workbench:
         wrong page would go unnoticed.
         """
         memory = self.pool.memory
-        self.backend.fill(memory, 0, self.pool.nbytes, self.seed)
-        for region in regions:
-            if isinstance(region.group.keep, Once) and region.blocks:
-                start, end = region.extent
-                self.backend.fill(memory, start, end - start, self.seed, finite=True)
+        with phase("filling the pool", self.pool.nbytes):
+            self.backend.fill(memory, 0, self.pool.nbytes, self.seed)
+            for region in regions:
+                if isinstance(region.group.keep, Once) and region.blocks:
+                    start, end = region.extent
+                    self.backend.fill(memory, start, end - start, self.seed, finite=True)
 
     def forget_placement(self) -> None:
         """Choose variants and rows anew: the next placement has pages of other sizes."""
@@ -159,8 +178,11 @@ class Workbench:
 
         Caches that could hold a part of its bytes are flushed before each pass.
         """
+        if self.once:
+            return Choice(job.variants[0], {})
         if job.kernel not in self._chosen:
-            self._chosen[job.kernel] = self._fastest(job)
+            with phase(f"choosing the variant of {job.op}", job.footprint_bytes):
+                self._chosen[job.kernel] = self._fastest(job)
         return self._chosen[job.kernel]
 
     def _fastest(self, job: Job) -> Choice:
@@ -190,7 +212,14 @@ class Workbench:
         def run() -> Timed:
             return self._cold(job, variant) if job.ceiling in STORES else job.run(variant)
 
-        return sample_pair(run, ceiling, budget_seconds, self.clock)
+        with phase(f"sampling {job.name}", job.footprint_bytes):
+            return self.pair(run, ceiling, budget_seconds)
+
+    def pair(self, operation: Operation, ceiling: Operation, budget_seconds: float) -> Paired:
+        """The samples of two operations in turn, or one of each."""
+        if self.once:
+            return sample_once(operation, ceiling, self.clock)
+        return sample_pair(operation, ceiling, budget_seconds, self.clock)
 
 
 def run_jobs(
@@ -211,7 +240,8 @@ def run_jobs(
     bench.refill(regions)  # or a variant that does nothing would find what another one has done
     for done, (job, choice) in enumerate(zip(jobs, choices, strict=True)):
         progress(f"verifying {job.op}", done / len(jobs))
-        job.verify(choice.variant)
+        with phase(f"verifying {job.op}", job.footprint_bytes):
+            job.verify(choice.variant)
     verify_guards(bench.memories)
     bench.refill(regions)
     deadline = time.perf_counter() + budget_seconds
@@ -219,7 +249,7 @@ def run_jobs(
     for done, (job, choice) in enumerate(zip(jobs, choices, strict=True)):
         progress(job.name, done / len(jobs))
         left = deadline - time.perf_counter()
-        if left <= 0:
+        if left <= 0 and not bench.once:
             return timed, [job.name for job in jobs[done:]]
         paired = bench.sample(job, choice.variant, left / (len(jobs) - done))
         timed.append(Streamed(job, choice, paired))

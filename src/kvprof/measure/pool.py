@@ -12,6 +12,7 @@ from msgspec import Struct
 from kvprof._core import Backend, Memory, OutOfBlocks
 from kvprof.errors import DeviceError, UsageError
 from kvprof.host import available_memory, huge_page_bytes, node_bytes
+from kvprof.measure.phases import phase
 from kvprof.measure.pool_sizes import PoolSizes, pool_sizes
 from kvprof.units import format_bytes
 
@@ -88,9 +89,10 @@ def open_pool(
             else backend.allocate(sizes.host_bytes, policy)
         )
         undo.callback(host.release)
-        _touch(backend, memory, 0, sizes.pool_bytes, seed, progress)
-        _touch(backend, memory, sizes.pool_bytes, sizes.ceiling_bytes, seed, progress)
-        _touch(backend, host, 0, host.nbytes, seed + 1, lambda what, part: None)
+        with phase("touching memory", memory.nbytes + host.nbytes):
+            _touch(backend, memory, 0, sizes.pool_bytes, seed, progress)
+            _touch(backend, memory, sizes.pool_bytes, sizes.ceiling_bytes, seed, progress)
+            _touch(backend, host, 0, host.nbytes, seed + 1, lambda what, part: None)
         pool = _placed(memory, host, sizes, allocated - started, time.perf_counter() - allocated)
         undo.pop_all()
     return pool
