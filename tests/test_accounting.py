@@ -202,3 +202,13 @@ def test_equal_caches_stand_together_in_the_order_they_appear() -> None:
         ("mamba1", (0, 2)),
         ("attention", (1,)),
     ]
+
+
+def test_rows_that_are_chosen_are_counted_apart() -> None:
+    # MiniMax-M3: 3 dense and 57 sparse layers keep 2 x 4 x 128 x 2 B = 2,048 B a token each.
+    moved = {
+        (one.cache, one.mode, one.sparse): one.bytes_read
+        for one in step_traffic(bound("minimax-m3"), 10_000)
+    }
+    assert moved["attention", Mode.READ, False] == 3 * 10_000 * 2048
+    assert moved["attention", Mode.READ, True] == 57 * 2048 * 2048

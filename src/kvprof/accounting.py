@@ -32,12 +32,16 @@ class CacheGroup(Struct, frozen=True):
 
 
 class Traffic(Struct, frozen=True):
-    """Bytes that one decode step of one sequence moves, by cache key."""
+    """Bytes that one decode step of one sequence moves, by cache key.
+
+    ``sparse``: of rows that were chosen, and lie anywhere.
+    """
 
     cache: str
     mode: Mode
     bytes_read: int
     bytes_written: int
+    sparse: bool = False
 
 
 def field_bytes(field: Field) -> int:
@@ -107,20 +111,24 @@ def logical_bytes(groups: Sequence[CacheGroup], tokens: int, encoder_tokens: int
 
 
 def step_traffic(layout: CacheLayout, tokens: int, encoder_tokens: int = 0) -> tuple[Traffic, ...]:
-    """What one decode step that ends with T tokens reads and writes, by cache and mode.
+    """What one decode step that ends with T tokens reads and writes, by cache, mode and sparseness.
 
     A layer that reads another's cache is charged for it: owning and reading are different things.
     """
     owned = {(layer.index, cache.key): cache for layer, cache in layout.caches()}
-    moved: dict[tuple[str, Mode], list[int]] = {}
+    moved: dict[tuple[str, Mode, bool], list[int]] = {}
     for layer in layout.layers:
         for access in layer.does:
             cache = owned[access.layer, access.key]
             size = _rows(access, cache, tokens, encoder_tokens) * entry_bytes(cache)
-            total = moved.setdefault((cache.key, access.mode), [0, 0])
+            kind = (cache.key, access.mode, isinstance(access.span, TopK))
+            total = moved.setdefault(kind, [0, 0])
             total[0] += size if access.mode is not Mode.APPEND else 0
             total[1] += size if access.mode is not Mode.READ else 0
-    return tuple(Traffic(key, mode, *total) for (key, mode), total in moved.items())
+    return tuple(
+        Traffic(key, mode, read, written, sparse)
+        for (key, mode, sparse), (read, written) in moved.items()
+    )
 
 
 def _rows(access: Access, cache: Cache, tokens: int, encoder_tokens: int) -> int:

@@ -20,6 +20,9 @@ from kvprof.layout import (
     Whole,
 )
 
+INDEXER = "indexer"
+"""The key of the caches by which sparse attention chooses the rows that it reads."""
+
 _ALL = All()
 _ATTENTION_KEYS = {All: "attention", Last: "sliding_attention", Chunk: "chunked_attention"}
 
@@ -128,7 +131,7 @@ def short_convolution_cache(d_conv: int, channels: int) -> Cache:
 
 def indexer_cache(head_dim: int) -> Cache:
     """The lightning indexer of sparse attention (DeepSeek-V3.2): ``index_k [head_dim]`` a token."""
-    return Cache("indexer", (Field("index_k", (("index_head_dim", head_dim),), codec="mla_index"),))
+    return Cache(INDEXER, (Field("index_k", (("index_head_dim", head_dim),), codec="mla_index"),))
 
 
 def layer(index: int, *caches: Cache) -> Layer:

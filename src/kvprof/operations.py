@@ -4,6 +4,7 @@ from __future__ import annotations
 
 OPERATIONS = (
     "decode_read",
+    "sparse_read",
     "append",
     "state_update",
     "block_copy",
@@ -11,5 +12,5 @@ OPERATIONS = (
     "swap_out",
     "swap_in",
 )
-STEP_OPERATIONS = ("decode_read", "append", "state_update")
+STEP_OPERATIONS = ("decode_read", "sparse_read", "append", "state_update")
 """What one decode step does."""

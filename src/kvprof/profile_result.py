@@ -27,6 +27,17 @@ class DeviceResult(Struct, frozen=True):
     instruction_set: str
     last_level_cache_bytes: int
     cpus: tuple[CpuFacts, ...]
+    link_ceilings: dict[str, float]
+
+
+class PolicyCost(Struct, frozen=True):
+    """What one allocation by a policy takes, and what the device holds for all that was asked."""
+
+    policy: str
+    asked_bytes: int
+    held_bytes: int
+    allocate_seconds: float
+    free_seconds: float
 
 
 class AllocationResult(Struct, frozen=True):
@@ -45,6 +56,7 @@ class AllocationResult(Struct, frozen=True):
     touch_seconds: float
     block_ops_per_s: float
     python_call_seconds: float
+    policies: tuple[PolicyCost, ...]
 
 
 class SampleSeconds(Struct, frozen=True):
@@ -74,6 +86,7 @@ class StreamFacts(Struct, frozen=True):
     ratio_to_ceiling: float
     noisy: bool
     variant: str
+    variants: dict[str, float]
     dropped: int
     disturbed: dict[str, int]
 

@@ -127,6 +127,22 @@ def test_small_pages_are_an_option_and_what_was_given_is_said(session_cli, valid
     assert not result["allocation"]["huge_page_bytes"]
 
 
+def test_a_policy_says_the_same_as_a_flag(session_cli, validated):
+    arguments = ("profile", "--arch", "mqa", *TINY, *QUICK, "--operations", "zero", "--format=json")
+    run = session_cli(*arguments, "--allocation", "plain", "--no-huge-pages")
+    (result,) = validated(run.stdout)["results"]
+    assert result["allocation"]["policy"] == "plain"
+
+
+def test_policies_that_cannot_be_had(fails):
+    mla = ("profile", "--arch", "mla", "--stream-memory", "64MiB")
+    message = fails(2, *mla, "--allocation", "vmm")
+    assert all(word in message for word in ("--allocation is 'vmm'", "huge_pages, plain"))
+    message = fails(2, *mla, "--allocation", "huge_pages", "--no-huge-pages")
+    assert all(word in message for word in ("--no-huge-pages", "--allocation huge_pages"))
+    assert "--allocation" in fails(2, *mla, "--device", "cuda", "--no-huge-pages")
+
+
 def test_reserved_is_logical_plus_wastes_and_capacity_the_sum_of_its_shares(profiled):
     _, result = profiled
     found = result["fragmentation"]
@@ -176,6 +192,35 @@ def test_bytes_of_streams_and_steps_by_hand(mla):
     assert by_order["decode_read", "fresh", 512]["bytes"] == held
     assert by_order["decode_read", "fresh", 512]["run_bytes"] == 16 * 1152
     assert mla["allocation"]["pool_bytes"] <= 300 * 2**20
+
+
+def test_sparse_attention_reads_its_index_and_the_rows_that_it_chooses(session_cli, validated):
+    # 61 layers: an index of 256 B for each of 2 x 64 tokens, and all their rows of 1,152 B, since
+    # 64 are fewer than 2,048.
+    run = session_cli(
+        *("profile", "--model", "deepseek-v3.2", "--stream-memory", "128MiB", "--tokens", "64"),
+        *("--sequences", "2", "--operations", "sparse_read,append", *PATIENT, "--format", "json"),
+    )
+    (result,) = validated(run.stdout)["results"]
+    reads = {s["order"]: s for s in result["streams"] if s["op"] == "sparse_read"}
+    assert set(reads) == {"fresh", "shuffled", "aged"}
+    for read in reads.values():
+        assert (read["cache"], read["ceiling"], read["run_bytes"]) == ("latent", "read", 1152)
+        assert read["bytes"] == 61 * 128 * (1152 + 256) == result["step"]["bytes_read"]
+    assert not any("the decode step needs" in warning for warning in result["warnings"])
+
+
+def test_a_profiler_safe_run_times_once_and_says_so(session_cli, validated):
+    run = session_cli("profile", "--arch", "mla", *TINY, "--profiler-safe", "--format", "json")
+    assert (run.exit_code, run.stderr) == (0, "")
+    (result,) = validated(run.stdout)["results"]
+    measured = {(s["op"], s["cache"], s["order"]) for s in result["streams"]}
+    assert measured == STREAMS["mla"]
+    for stream in result["streams"]:
+        assert len(stream["seconds"]["samples"]) == len(stream["ceiling_seconds"]) == 1
+        assert (stream["noisy"], stream["variants"]) == (True, {})
+    assert result["fragmentation"]["aged_read_noisy"] is True
+    assert any("no rate, ratio or step is a measurement" in w for w in result["warnings"])
 
 
 def test_capacity_and_weights_by_hand(session_cli, validated):
@@ -335,6 +380,12 @@ def test_cpus_that_may_not_be_used(fails):
     assert "--threads is 4096" in message
     assert "Give at most" in message
     assert "one of them" in fails(2, "profile", "--arch", "mla", "--threads", "1", "--cpus", "0")
+
+
+@pytest.mark.parametrize("option", [("--threads", "1"), ("--cpus", "0")])
+def test_threads_are_the_cpus(fails, option):
+    message = fails(2, "profile", "--arch", "mla", "--device", "cuda:1", *option)
+    assert "--threads and --cpus are about the CPU" in message
 
 
 @pytest.mark.parametrize(

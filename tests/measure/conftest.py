@@ -37,6 +37,17 @@ SMALL_CONFIGS = {
         "kv_lora_rank": 512,
         "qk_rope_head_dim": 64,
     },
+    "dsa": {
+        # Every layer chooses 24 rows by an indexer of 32 x 2 B = 64 B a token.
+        "model_type": "deepseek_v32",
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "hidden_size": 256,
+        "kv_lora_rank": 64,
+        "qk_rope_head_dim": 16,
+        "index_head_dim": 32,
+        "index_topk": 24,
+    },
     "sliding": {
         "model_type": "gemma3_text",
         "num_hidden_layers": 7,

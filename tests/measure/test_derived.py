@@ -8,7 +8,7 @@ import pytest
 
 from kvprof.binding import Dtypes, bind
 from kvprof.measure.derived import capacity, decode_step, pool_balance
-from kvprof.measure.jobs import Job, Streamed
+from kvprof.measure.jobs import Choice, Job, Streamed
 from kvprof.measure.passes import Pass
 from kvprof.measure.sampler import Paired
 from kvprof.registry import registry
@@ -34,7 +34,7 @@ def stream(op: str, cache: str, order: str, tokens: int, bytes_per_s: float) -> 
         run=lambda variant: Pass(1.0, 1, 0.0, 0.0),
     )
     paired = Paired((1.0,), (1.0, 1.0), int(bytes_per_s), bytes_per_s, 1.0, 0, {}, False)
-    return Streamed(job, "", paired)
+    return Streamed(job, Choice("", {}), paired)
 
 
 def test_each_traffic_runs_at_its_own_streams_bandwidth(small: Callable) -> None:
@@ -53,6 +53,20 @@ def test_each_traffic_runs_at_its_own_streams_bandwidth(small: Callable) -> None
     assert step.tokens_per_s == pytest.approx(2 / step.seconds)
     assert step.cache_only
     assert step.weights_bytes is None
+
+
+def test_an_append_that_reads_its_rows_is_timed_as_a_copy_of_them(small: Callable) -> None:
+    layout = bind(small("gqa").layout, BF16)
+    streams = [stream("append", "attention", "fresh", 1, 20.0)]
+    request = Request(tokens=100, sequences=2)
+    steps = [
+        decode_step(layout, request, timed, CEILINGS, None, appends_read=True)
+        for timed in (streams, [])
+    ]
+    for step, copied_per_s in zip(steps, (20.0, CEILINGS["copy"]), strict=True):
+        # 2 x 768 B are written. At 20 B/s of bytes read and written, 10 B/s of them are.
+        assert step.bytes_written == 1_536
+        assert step.seconds == pytest.approx(153_600 / 1000 + 1_536 / (copied_per_s / 2))
 
 
 def test_a_mixed_batch_is_the_sum_of_its_lengths(small: Callable) -> None:

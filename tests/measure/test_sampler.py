@@ -8,7 +8,14 @@ from typing import NamedTuple
 
 import pytest
 
-from kvprof.measure.sampler import MAX_SAMPLES, MIN_SAMPLES, CoreClock, sample_pair, summarise
+from kvprof.measure.sampler import (
+    MAX_SAMPLES,
+    MIN_SAMPLES,
+    CoreClock,
+    sample_once,
+    sample_pair,
+    summarise,
+)
 
 
 class Pass(NamedTuple):
@@ -91,6 +98,18 @@ def test_reading_the_clock_is_no_interruption() -> None:
     clock = CoreClock()
     assert clock.disturbance(short) is None
     assert clock.disturbance(lost) == "interrupted"
+
+
+def test_one_sample_is_noisy_whatever_it_is() -> None:
+    paired = sample_once(
+        script(repeat(2.0), 100), script(iter([1.0]), 400), CoreClock()
+    )  # one pass of each, and no more
+    assert paired.ratio == 0.125
+    assert (paired.seconds, paired.ceiling_seconds) == ((2.0,), (1.0,))
+    assert paired.noisy
+    disturbed = Pass(1.0, 100, lost_seconds=0.5)
+    paired = sample_once(lambda: disturbed, lambda: disturbed, CoreClock())
+    assert (paired.noisy, paired.disturbed["interrupted"]) == (True, 1)
 
 
 def test_a_disturbed_ceiling_takes_the_samples_on_both_sides_with_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from kvprof._core import CopyPlan, CpuBackend
 from kvprof.layout import Once
+from kvprof.measure.host_pages import See, copied, host_pages
 from kvprof.measure.jobs import Workbench, run_jobs
 from kvprof.measure.passes import Pass
 from kvprof.measure.pool import Pool
@@ -30,6 +32,7 @@ from kvprof.measure.verify import (
     verify_append,
     verify_block_copy,
     verify_contiguous,
+    verify_guards,
     verify_read,
     verify_swapped,
     verify_update,
@@ -39,6 +42,12 @@ from kvprof.model import Model
 from kvprof.page_order import HEADS, KEYS_AND_VALUES, OUTER, PageOrder
 
 ORDERS = [PageOrder(*order) for order in product(HEADS, KEYS_AND_VALUES, OUTER)]
+SEEN = {
+    "viewed": host_pages,
+    "copied": copied,
+    "in_part": partial(copied, most_reads=7, most_bytes=2**17),
+}
+"""Ways in which the host sees a memory; the last ones are for what it cannot address."""
 
 
 class Wrapped:
@@ -84,6 +93,7 @@ def state_regions_are_finite(backend: CpuBackend, pool: Pool, regions: tuple[Reg
     Workbench(backend, pool, seed=3).refill(regions)
 
 
+@pytest.mark.parametrize("see", SEEN.values(), ids=SEEN)
 @pytest.mark.parametrize("order", ORDERS, ids=lambda o: f"{o.heads}-{o.kv}-{o.outer}")
 @pytest.mark.parametrize("block_size", [1, 16, 24])
 def test_every_stream_of_every_family_is_right(
@@ -93,6 +103,7 @@ def test_every_stream_of_every_family_is_right(
     placed: Callable,
     block_size: int,
     order: PageOrder,
+    see: See,
 ) -> None:
     plan, _ = placed(small_model, 90, block_size, order)
     allocator = admit_all(plan, [90, 17, 41], 0)
@@ -103,28 +114,34 @@ def test_every_stream_of_every_family_is_right(
         mixed = shuffled(runs, region.blocks, 1)
         blocks = np.unique(mixed[:, 0])
         others = np.setdiff1d(np.arange(region.blocks, dtype=np.uint32), blocks)[: len(blocks)]
-        verify_block_copy(backend, pool.memory, region, blocks[: len(others)], others)
+        verify_block_copy(backend, pool.memory, region, blocks[: len(others)], others, see=see)
         if isinstance(region.group.keep, Once):
-            verify_update(backend, pool.memory, region, mixed)
+            verify_update(backend, pool.memory, region, mixed, see=see)
         else:
-            verify_read(backend, pool.memory, region, runs)
-            verify_read(backend, pool.memory, region, mixed)
-            verify_contiguous(backend, pool.memory, region, int(runs[:, 2].sum()))
+            verify_read(backend, pool.memory, region, runs, see=see)
+            verify_read(backend, pool.memory, region, mixed, see=see)
+            verify_contiguous(backend, pool.memory, region, int(runs[:, 2].sum()), see=see)
             source = np.random.default_rng(5).integers(0, 256, (7, region.row_bytes), np.uint8)
             slots = run_slots(mixed, region.group.rows_per_block)
             slots[3] = -1  # padding is skipped
-            verify_append(backend, pool.memory, region, slots, source)
+            verify_append(backend, pool.memory, region, slots, source, see=see)
         here, there = whole_blocks_plan(region, blocks), host_plan(region, blocks)
         backend.swap(pool.memory, pool.host, CopyPlan(here, there))
-        verify_swapped("swap_out", pool.memory, region, blocks, pool.host)
-        verify_zero(backend, pool.memory, region, blocks)
+        verify_swapped("swap_out", pool.memory, region, blocks, pool.host, see)
+        verify_zero(backend, pool.memory, region, blocks, see=see)
         backend.swap(pool.host, pool.memory, CopyPlan(there, here))
-        verify_swapped("swap_in", pool.memory, region, blocks, pool.host)
+        verify_swapped("swap_in", pool.memory, region, blocks, pool.host, see)
 
 
+@pytest.mark.parametrize("see", SEEN.values(), ids=SEEN)
 @pytest.mark.parametrize("order", [PageOrder(), PageOrder("hnd", "apart", "block")])
 def test_a_faulty_backend_is_caught(
-    backend: CpuBackend, pool: Pool, small_model: Model, placed: Callable, order: PageOrder
+    backend: CpuBackend,
+    pool: Pool,
+    small_model: Model,
+    placed: Callable,
+    order: PageOrder,
+    see: See,
 ) -> None:
     plan, _ = placed(small_model, 90, 16, order)
     allocator = admit_all(plan, [90, 17], 0)
@@ -137,28 +154,59 @@ def test_a_faulty_backend_is_caught(
         others = blocks + np.uint32(len(blocks))
         faulty: Any = Wrapped(backend, "block_copy", nothing)
         with pytest.raises(VerificationError, match="block_copy"):
-            verify_block_copy(faulty, memory, region, blocks, others)
+            verify_block_copy(faulty, memory, region, blocks, others, see=see)
         faulty = Wrapped(backend, "zero", nothing)
         with pytest.raises(VerificationError, match="zero"):
-            verify_zero(faulty, memory, region, blocks)
+            verify_zero(faulty, memory, region, blocks, see=see)
         backend.fill(pool.host, 0, pool.host.nbytes, 1)
         with pytest.raises(VerificationError, match="swap_out"):
-            verify_swapped("swap_out", memory, region, blocks, pool.host)
+            verify_swapped("swap_out", memory, region, blocks, pool.host, see)
         if isinstance(region.group.keep, Once):
             faulty = Wrapped(backend, "state_update", another_addend)
             with pytest.raises(VerificationError, match="state_update"):
-                verify_update(faulty, memory, region, runs)
+                verify_update(faulty, memory, region, runs, see=see)
             continue
         faulty = Wrapped(backend, "decode_read", a_bit_is_missed)
         with pytest.raises(VerificationError, match="decode_read"):
-            verify_read(faulty, memory, region, runs)
+            verify_read(faulty, memory, region, runs, see=see)
         with pytest.raises(VerificationError, match="decode_read"):
-            verify_contiguous(faulty, memory, region, 3)
+            verify_contiguous(faulty, memory, region, 3, see=see)
         source = np.ones((4, region.row_bytes), np.uint8)
         slots = run_slots(runs, region.group.rows_per_block)
         faulty = Wrapped(backend, "append", a_bit_of_the_last_row_is_wrong)
         with pytest.raises(VerificationError, match="append"):
-            verify_append(faulty, memory, region, slots, source)
+            verify_append(faulty, memory, region, slots, source, see=see)
+
+
+def test_runs_that_are_not_looked_at_are_held_to_the_sum_of_the_parts(
+    backend: CpuBackend, pool: Pool, small: Callable, placed: Callable
+) -> None:
+    """Reads of few runs are right here, and those of many are not: a grid that is cut short."""
+    plan, _ = placed(small("gqa"), 90, 16)
+    (region,) = map_regions(plan)
+    runs = table_runs(admit_all(plan, [90, 17, 41], 0), region.group, 0)
+    whole = page_plan(region, runs).nbytes
+
+    def cut_short(backend: CpuBackend, memory: Any, plan: Any, variant: str) -> Any:
+        result = backend.decode_read(memory, plan, variant)
+        return Missed(result) if plan.nbytes == whole else result
+
+    faulty: Any = Wrapped(backend, "decode_read", cut_short)
+    with pytest.raises(VerificationError, match="decode_read"):
+        verify_read(faulty, pool.memory, region, runs, see=SEEN["in_part"])
+
+
+class Torn:
+    """A memory beside which something was written."""
+
+    def guards_intact(self) -> bool:
+        return False
+
+
+def test_bytes_written_outside_a_memory_are_caught(pool: Pool) -> None:
+    verify_guards({"the pool": pool.memory, "the host's memory": pool.host})
+    with pytest.raises(VerificationError, match="outside the host's memory"):
+        verify_guards({"the pool": pool.memory, "the host's memory": Torn()})  # type: ignore[dict-item]
 
 
 def test_a_read_of_the_wrong_page_is_caught_after_ceilings_wrote_everywhere(

@@ -30,7 +30,7 @@ def choices(*allowed: str) -> ListOf[str]:
 
 
 def device_options(command: Any) -> Any:
-    """``--device``, ``--threads``, ``--cpus``, ``--huge-pages``, ``--stream-memory``."""
+    """``--device``, ``--threads``, ``--cpus``, ``--huge-pages``, ``--allocation``, the memory."""
     return stack(
         command,
         click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
@@ -45,18 +45,50 @@ def device_options(command: Any) -> Any:
         ),
         click.option(
             "--huge-pages/--no-huge-pages",
-            default=True,
-            show_default=True,
-            help="Ask the system for pages of 2 MiB, or for none; the result says what it gave.",
+            default=None,
+            help="Ask the system for pages of 2 MiB, or for none; the result says what it gave  "
+            "[default: huge-pages]",
+        ),
+        click.option(
+            "--allocation",
+            metavar="POLICY",
+            help="How the memory is allocated: huge_pages or plain on the CPU; pool, plain or vmm "
+            "on a CUDA device  [default: the first that the device has]",
         ),
         click.option(
             "--stream-memory",
             type=BYTES,
             metavar="BYTES",
             help="Memory really allocated and streamed  [default: a quarter of what is free, at "
-            "most 4GiB and what can be touched in about 4 s]",
+            "most 4GiB and what can be touched in about 4 s; half and 16GiB on a CUDA device]",
         ),
     )
+
+
+def allocation_policy(options: dict[str, Any]) -> str:
+    """The policy that ``--allocation`` or ``--huge-pages`` names; empty: the device's own.
+
+    Raises
+    ------
+    UsageError
+        When both are given and differ, or huge pages are asked of a device with its own memory.
+    """
+    asked: str | None = options["allocation"]
+    if options["huge_pages"] is None:
+        return (asked or "").lower()
+    flag = "--huge-pages" if options["huge_pages"] else "--no-huge-pages"
+    means = "huge_pages" if options["huge_pages"] else "plain"
+    if options["device"] != "cpu":
+        raise UsageError(
+            f"{flag} is about the CPU's memory, and --device is {options['device'][:40]!r}",
+            hint="Choose how a device's memory is allocated with --allocation.",
+        )
+    if asked and asked.lower() != means:
+        raise UsageError(
+            f"{flag} and --allocation {asked[:40]} are two ways to say one thing, and differ",
+            hint="Give one of them.",
+        )
+    return means
 
 
 def order_options(command: Any) -> Any:
@@ -87,7 +119,7 @@ def order_options(command: Any) -> Any:
 
 
 def timing_options(command: Any) -> Any:
-    """``--lengths``, ``--operations``, ``--time-budget``, ``--seed``."""
+    """``--lengths``, ``--operations``, ``--time-budget``, ``--profiler-safe``, ``--seed``."""
     return stack(
         command,
         click.option(
@@ -111,6 +143,12 @@ def timing_options(command: Any) -> Any:
             metavar="SECONDS",
             help="Time to sample the streams of each result in; touching and checking the memory "
             "come on top  [default: 10; 4 for several shapes]",
+        ),
+        click.option(
+            "--profiler-safe",
+            is_flag=True,
+            help="Run each operation once and hold no launches back: for running under Nsight "
+            "Systems or Compute. Its rates are not measurements.",
         ),
         click.option(
             "--seed",

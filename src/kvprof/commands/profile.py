@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kvprof.commands.measuring import device_options, order_options, timing_options
+from kvprof.commands.measuring import (
+    allocation_policy,
+    device_options,
+    order_options,
+    timing_options,
+)
 from kvprof.commands.options import (
     chosen_models,
     flatten,
@@ -63,6 +68,7 @@ def command(session: Any, /, **options: Any) -> None:
     engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("paged",)]
     models = chosen_models(options["arch"], options["model"], options["config"])
     shapes = _shapes(options)
+    policy = allocation_policy(options)
     backend = _opened(options)
     points = [
         Point(model, engine, settings)
@@ -73,12 +79,12 @@ def command(session: Any, /, **options: Any) -> None:
         pool = open_pool(
             backend,
             options["stream_memory"],
-            policy="huge_pages" if options["huge_pages"] else "plain",
+            policy=policy,
             seed=options["seed"],
             touch_seconds=_TOUCH_SECONDS,
             progress=progress,
         )
-        bench = Workbench(backend, pool, options["seed"])
+        bench = Workbench(backend, pool, options["seed"], once=options["profiler_safe"])
         results, left_out = profile_points(bench, points, progress)
     for error in left_out:
         click.echo(f"kvprof: warning: left out: {error.args[0]}", err=True)
@@ -94,7 +100,11 @@ def _opened(options: dict[str, Any]) -> Backend:
     cpus, threads = options["cpus"], options["threads"]
     if cpus is not None and threads is not None:
         raise UsageError("--threads and --cpus are two ways to say one thing; give one of them")
-    return open_device(options["device"], cpus_for(threads) if threads else cpus)
+    return open_device(
+        options["device"],
+        cpus_for(threads) if threads else cpus,
+        blocking=not options["profiler_safe"],
+    )
 
 
 def _shapes(options: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from kvprof._core import Backend
 from kvprof.errors import DeviceError, UsageError
@@ -13,25 +14,35 @@ from kvprof.units import format_bytes
 BACKENDS = ("cpu", "cuda")
 
 
-def open_device(name: str, cpus: Sequence[int] | None = None) -> Backend:
+def open_device(name: str, cpus: Sequence[int] | None = None, *, blocking: bool = True) -> Backend:
     """The backend of a device: ``cpu``, ``cuda`` or ``cuda:1``.
+
+    ``cpus`` are those of the CPU's threads. ``blocking`` is a CUDA device's: whether a kernel holds
+    launches back until all are queued.
 
     Raises
     ------
     UsageError
-        When no backend has that name.
+        When no backend has that name, or is driven by threads that can be chosen.
     DeviceError
-        When the backend is not available here; the message says why.
+        When the backend is not available here, or has no such device; the message says why.
     """
     kind, _, index = name.partition(":")
     if kind not in BACKENDS or (index and not index.isdecimal()) or (kind == "cpu" and index):
         raise UsageError(
             f"--device is {name[:40]!r}, which is no device", hint="Known: cpu, cuda, cuda:N."
         )
-    if kind == "cuda":
-        row = _cuda_rows()[0]
-        why = row.description if not row.available else "its stream operations are not built yet"
-        raise DeviceError(f"{name} cannot be profiled: {why}", hint="Try --device cpu.")
+    if kind == "cpu":
+        return _open_cpu(cpus)
+    if cpus is not None:
+        raise UsageError(
+            f"--threads and --cpus are about the CPU, and --device is {name!r}",
+            hint="Leave them out, or give --device cpu.",
+        )
+    return _open_cuda(name, int(index or 0), blocking)
+
+
+def _open_cpu(cpus: Sequence[int] | None) -> Backend:
     core = import_module("kvprof._core")
     try:
         backend: Backend = core.CpuBackend(cpus)
@@ -40,6 +51,26 @@ def open_device(name: str, cpus: Sequence[int] | None = None) -> Backend:
             f"the CPU backend cannot be opened: {error}",
             hint="--cpus takes CPUs that this process may use; KVPROF_INSTRUCTION_SET one of "
             "baseline, avx2 and avx512 that this machine has.",
+        ) from None
+    return backend
+
+
+def _open_cuda(name: str, index: int, blocking: bool) -> Backend:
+    rows = _cuda_rows()
+    row = rows[min(index, len(rows) - 1)]
+    if not row.available:
+        raise DeviceError(f"{name} cannot be profiled: {row.description}", hint="Try --device cpu.")
+    if index >= len(rows):
+        raise DeviceError(
+            f"{name} does not exist; there is {', '.join(row.name for row in rows)}",
+            hint="CUDA_VISIBLE_DEVICES may hide others.",
+        )
+    try:
+        backend: Backend = import_module("kvprof._cuda").CudaBackend(index, blocking=blocking)
+    except (IndexError, RuntimeError) as error:
+        raise DeviceError(
+            f"{name} cannot be opened: {error}",
+            hint="`kvprof doctor` and nvidia-smi say what state the driver is in.",
         ) from None
     return backend
 
@@ -67,9 +98,13 @@ def _cuda_rows() -> list[DeviceRow]:
         return [DeviceRow("cuda", "cuda", False, why, None)]
     if reason := cuda.unavailable_reason():
         return [DeviceRow("cuda", "cuda", False, reason, None)]
-    rows = []
-    for index in range(cuda.device_count()):
+    return [_cuda_row(cuda, index) for index in range(cuda.device_count())]
+
+
+def _cuda_row(cuda: Any, index: int) -> DeviceRow:
+    try:
         facts = cuda.device_facts(index)
-        text = f"{facts.name}, {facts.compute_units} multiprocessors, {facts.instruction_set}"
-        rows.append(DeviceRow(f"cuda:{index}", "cuda", True, text, facts.memory_bytes))
-    return rows
+    except (IndexError, RuntimeError) as error:
+        return DeviceRow(f"cuda:{index}", "cuda", False, str(error), None)
+    text = f"{facts.name}, {facts.compute_units} multiprocessors, {facts.instruction_set}"
+    return DeviceRow(f"cuda:{index}", "cuda", True, text, facts.memory_bytes)

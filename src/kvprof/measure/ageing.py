@@ -9,9 +9,11 @@ from msgspec import Struct
 from kvprof.measure.fragmentation import Aged
 from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
 from kvprof.measure.passes import Pass, one_pass
+from kvprof.measure.phases import phase
 from kvprof.measure.pool import Progress
 from kvprof.measure.regions import Region, map_regions
-from kvprof.measure.sampler import Operation, Paired, sample_pair
+from kvprof.measure.sampler import Operation, Paired
+from kvprof.measure.sparse import SparseRead
 from kvprof.measure.streams import table_jobs
 from kvprof.measure.tables import admit_all, readmit
 from kvprof.plan import AllocationPlan
@@ -33,6 +35,7 @@ class AgedReads(Struct, frozen=True):
 def read_aged(
     bench: Workbench,
     plan: AllocationPlan,
+    sparse: Sequence[SparseRead],
     aged: Aged,
     request: Request,
     wanted: frozenset[str],
@@ -48,8 +51,12 @@ def read_aged(
     against_fresh = _against_fresh(bench, plan, regions, aged, budget_seconds * _LIVE_SHARE)
     batch = [tokens for count, tokens in request.batch for _ in range(count)]
     readmit(aged.allocator, batch, request.encoder_tokens)
-    jobs = table_jobs(bench, regions, aged.allocator, "aged", request.encoder_tokens, states=True)
-    jobs = [job for job in jobs if job.op in wanted]
+    every = table_jobs(
+        *(bench, regions, aged.allocator, "aged", request.encoder_tokens),
+        states=True,
+        sparse=sparse,
+    )
+    jobs = [job for job in every if job.op in wanted]
     streamed, dropped = run_jobs(bench, regions, jobs, budget_seconds * _SAME_SHARE, progress)
     return AgedReads(streamed, dropped, against_fresh)
 
@@ -70,15 +77,16 @@ def _against_fresh(
     if not aged_jobs:
         return None
     for job in (*aged_jobs, *fresh_jobs):
-        job.verify(bench.variant_of(job))
+        job.verify(bench.choice_of(job).variant)
     flushed = bench.needs_flush([*aged_jobs, *fresh_jobs])
 
     def cold(jobs: Sequence[Job]) -> Operation:
         def run() -> Pass:
             if flushed:
                 bench.ceilings.flush("read", "")
-            return one_pass(job.run(bench.variant_of(job)) for job in jobs)
+            return one_pass(job.run(bench.choice_of(job).variant) for job in jobs)
 
         return run
 
-    return sample_pair(cold(aged_jobs), cold(fresh_jobs), budget_seconds, bench.clock)
+    with phase("sampling aged tables against fresh ones"):
+        return bench.pair(cold(aged_jobs), cold(fresh_jobs), budget_seconds)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from kvprof._core import Backend, StreamResult
+from kvprof._core import Backend, CopyPlan, StreamResult
+from kvprof.measure.phases import phase
 from kvprof.measure.pool import Pool
 from kvprof.measure.sampler import CoreClock
+from kvprof.measure.tables import one_run
 from kvprof.measure.variants import bytes_per_s, fastest
 
 CEILING_KINDS = ("read", "rmw", "write", "copy")
+LINK_KINDS = ("device_to_host", "host_to_device")
+"""Copies over the link between a device's own memory and the host's."""
 STORES = ("write", "copy")
 """Passes of these may store past the caches, and so not flush them."""
 
 _PAST_THE_CACHE = "non_temporal"
+_RUN_BY_RUN = "per_block"
 _ROUNDS = 3
 _CLEARLY = 1.01
 _WHOLE_BYTES = 8192
@@ -26,29 +31,49 @@ class Ceilings:
 
     They run over a part of the memory that no stream uses: a pass over the one half of it, the next
     over the other, so that its bytes were last touched four caches ago. A pass that reads is a
-    flush too; one that stores past the cache is not.
+    flush too; one that stores past the cache is not. With a ``link`` to the host there are ceilings
+    of its two directions too: one copy between these halves and the host's memory. ``once`` takes
+    one pass of the usual variant of each instead of finding the fastest, and flushes nothing.
     """
 
-    def __init__(self, backend: Backend, pool: Pool, clock: CoreClock) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        pool: Pool,
+        clock: CoreClock,
+        *,
+        link: bool = False,
+        once: bool = False,
+    ) -> None:
         self._backend = backend
         self._clock = clock
         self._pool = pool
+        self._once = once
         self._half_bytes = pool.ceiling_bytes // 2 // _WHOLE_BYTES * _WHOLE_BYTES
         self._second = False
         self._variant: dict[str, str] = {}
         self._rates: dict[str, list[float]] = {}
-        for kind in CEILING_KINDS:
+        self.kinds = (*CEILING_KINDS, *(LINK_KINDS if link else ()))
+        for kind in self.kinds:
             self._calibrate(kind)
 
     @property
     def variants(self) -> dict[str, str]:
-        """The fastest variant of each kind."""
-        return dict(self._variant)
+        """The fastest variant of each kind but the link's, which have one."""
+        return {kind: self._variant[kind] for kind in CEILING_KINDS}
 
     @property
     def bytes_per_s(self) -> dict[str, float]:
         """Median over all passes of this run."""
-        return {kind: float(np.median(rates)) for kind, rates in self._rates.items()}
+        return self._medians(CEILING_KINDS)
+
+    @property
+    def link_bytes_per_s(self) -> dict[str, float]:
+        """The same of the link's directions; none where there is no link."""
+        return self._medians(kind for kind in self.kinds if kind in LINK_KINDS)
+
+    def _medians(self, kinds: Iterable[str]) -> dict[str, float]:
+        return {kind: float(np.median(self._rates[kind])) for kind in kinds}
 
     def operation(self, kind: str, after: str) -> Callable[[], StreamResult]:
         """A pass of the fastest variant, to come after passes of a stream's variant ``after``.
@@ -76,22 +101,46 @@ class Ceilings:
         stores past the caches, they are filled with lines that were read: it leaves no written
         lines, and must not pay for others'.
         """
+        if self._once:
+            return
         by = "read" if kind == "read" or variant.startswith(_PAST_THE_CACHE) else "rmw"
         self._pass(by, self._variant.get(by, ""))
 
     def _calibrate(self, kind: str) -> None:
-        variants = self._backend.ceiling_variants(kind)
+        link = kind in LINK_KINDS
+        variants = [_one_copy(self._backend)] if link else self._backend.ceiling_variants(kind)
 
         def cold(variant: str) -> StreamResult:
             if kind in STORES:
                 self.flush(kind, variant)
             return self._pass(kind, variant)
 
-        rates = bytes_per_s(cold, variants, _ROUNDS, self._clock)
+        with phase(f"calibrating {kind}", self._half_bytes):
+            if self._once:
+                rates = bytes_per_s(cold, variants[:1], 1, self._clock)
+            else:
+                rates = bytes_per_s(cold, variants, _ROUNDS, self._clock)
         self._variant[kind] = fastest(rates, _CLEARLY)
         self._rates[kind] = rates[self._variant[kind]]
 
     def _pass(self, kind: str, variant: str) -> StreamResult:
         self._second = not self._second
         offset = self._pool.nbytes + (self._half_bytes if self._second else 0)
+        if kind in LINK_KINDS:
+            return self._link_pass(kind, variant, offset)
         return self._backend.ceiling(self._pool.memory, kind, variant, offset, self._half_bytes)
+
+    def _link_pass(self, kind: str, variant: str, offset: int) -> StreamResult:
+        """One copy of as much as the host's memory and a half of the ceilings' hold."""
+        memory, host = self._pool.memory, self._pool.host
+        size = min(host.nbytes, self._half_bytes)
+        here, there = one_run(offset, size), one_run(0, size)
+        if kind == "device_to_host":
+            return self._backend.swap(memory, host, CopyPlan(here, there), variant)
+        return self._backend.swap(host, memory, CopyPlan(there, here), variant)
+
+
+def _one_copy(backend: Backend) -> str:
+    """The variant of a swap that copies run by run: a plan of one run is one plain copy."""
+    variants = backend.variants("swap")
+    return _RUN_BY_RUN if _RUN_BY_RUN in variants else variants[0]

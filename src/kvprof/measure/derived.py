@@ -6,22 +6,39 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from kvprof.accounting import step_traffic
+from kvprof.accounting import Traffic, step_traffic
 from kvprof.balance import CONTEXTS, balance_points
 from kvprof.hookspecs import Engine
 from kvprof.layout import CacheLayout, Mode
 from kvprof.measure.jobs import Streamed
+from kvprof.measure.sparse import sparse_reads
 from kvprof.model import Model
 from kvprof.profile_result import CapacityPoint, StepResult
 from kvprof.result import BalancePoint
 from kvprof.size import Request, place
 
-_STREAM_OF = {
-    Mode.READ: ("decode_read", "read"),
-    Mode.APPEND: ("append", "write"),
-    Mode.RMW: ("state_update", "rmw"),
-}
-"""The operation, and the ceiling, that a step's traffic of each mode runs at."""
+_CEILING_OF = {Mode.READ: "read", Mode.APPEND: "write", Mode.RMW: "rmw"}
+
+
+def step_streams(
+    layout: CacheLayout, tokens: int, encoder_tokens: int = 0
+) -> tuple[tuple[Traffic, tuple[str, ...]], ...]:
+    """A step's traffic, each with the operations that time it, the best first.
+
+    Rows that are chosen, and the index that they are chosen by, are timed together.
+    """
+    indices = {read.index.key for read in sparse_reads(layout) if read.index}
+
+    def operations(traffic: Traffic) -> tuple[str, ...]:
+        if traffic.mode is not Mode.READ:
+            return ("append",) if traffic.mode is Mode.APPEND else ("state_update",)
+        if traffic.sparse:
+            return ("sparse_read",)
+        together = ("sparse_read",) if traffic.cache in indices else ()
+        return (*together, "decode_read")
+
+    found = step_traffic(layout, tokens, encoder_tokens)
+    return tuple((traffic, operations(traffic)) for traffic in found)
 
 
 def decode_step(
@@ -30,22 +47,29 @@ def decode_step(
     streamed: Sequence[Streamed],
     ceilings: Mapping[str, float],
     weights_bytes: int | None,
+    *,
+    appends_read: bool = False,
 ) -> StepResult:
     """One decode step of all sequences: its bytes, and their time at the bandwidths measured.
 
     Each cache's traffic runs at the bandwidth of its own stream (fresh tables; one row appended
-    per sequence), at the ceiling of its direction where that was not timed, and the weights at the
-    read ceiling. The parts run one after the other, as the layers of a model do.
+    per sequence; chosen rows and their index as they were read together), at the ceiling of its
+    direction where that was not timed, and the weights at the read ceiling. The parts run one
+    after the other, as the layers of a model do. ``appends_read`` says that an append streams its
+    rows from the device's memory: it is timed as a copy, each byte read and written.
     """
     read = written = 0
     seconds = 0.0
     for sequences, tokens in request.batch:
-        for traffic in step_traffic(layout, tokens, request.encoder_tokens):
-            moved = (traffic.bytes_read + traffic.bytes_written) * sequences
+        for traffic, operations in step_streams(layout, tokens, request.encoder_tokens):
+            ceiling, counted = _CEILING_OF[traffic.mode], 1
+            if appends_read and traffic.mode is Mode.APPEND:
+                ceiling, counted = "copy", 2
+            moved = (traffic.bytes_read + traffic.bytes_written) * sequences * counted
             read += traffic.bytes_read * sequences
             written += traffic.bytes_written * sequences
-            operation, ceiling = _STREAM_OF[traffic.mode]
-            seconds += moved / _rate(streamed, operation, traffic.cache, ceilings[ceiling])
+            rates = (_rate(streamed, operation, traffic.cache) for operation in operations)
+            seconds += moved / next(filter(None, rates), ceilings[ceiling])
     if weights_bytes is not None:
         seconds += weights_bytes / ceilings["read"]
     return StepResult(
@@ -58,13 +82,13 @@ def decode_step(
     )
 
 
-def _rate(streamed: Sequence[Streamed], operation: str, cache: str, otherwise: float) -> float:
+def _rate(streamed: Sequence[Streamed], operation: str, cache: str) -> float | None:
     for stream in streamed:
         job = stream.job
         of_a_step = job.order == "fresh" and (operation != "append" or job.tokens == 1)
-        if job.op == operation and job.cache == cache and of_a_step:
+        if job.op == operation and cache in (job.cache, job.index) and of_a_step:
             return stream.paired.bytes_per_s
-    return otherwise
+    return None
 
 
 def capacity(

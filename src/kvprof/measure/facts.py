@@ -6,7 +6,6 @@ from kvprof.cpus import node_of
 from kvprof.measure.allocation import block_ops_per_s, python_call_seconds
 from kvprof.measure.fragmentation import Aged
 from kvprof.measure.jobs import Workbench
-from kvprof.measure.pool import Pool
 from kvprof.measure.sampler import Paired
 from kvprof.plan import AllocationPlan
 from kvprof.profile_result import AllocationResult, CpuFacts, DeviceResult, FragmentationResult
@@ -28,11 +27,13 @@ def device_facts(bench: Workbench) -> DeviceResult:
             CpuFacts(cpu, node_of(cpu), pinned)
             for cpu, pinned in zip(backend.cpus, backend.pinned, strict=True)
         ),
+        link_ceilings=bench.ceilings.link_bytes_per_s,
     )
 
 
-def allocation_facts(pool: Pool, plan: AllocationPlan) -> AllocationResult:
+def allocation_facts(bench: Workbench, plan: AllocationPlan) -> AllocationResult:
     """The pool, how the system placed it, and what its blocks cost."""
+    pool = bench.pool
     return AllocationResult(
         policy=pool.memory.policy,
         huge_page_bytes=pool.huge_page_bytes,
@@ -47,6 +48,7 @@ def allocation_facts(pool: Pool, plan: AllocationPlan) -> AllocationResult:
         touch_seconds=pool.touch_seconds,
         block_ops_per_s=block_ops_per_s(),
         python_call_seconds=python_call_seconds(),
+        policies=bench.policies,
     )
 
 

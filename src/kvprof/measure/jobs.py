@@ -5,15 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from kvprof._core import Backend
+from kvprof._core import Backend, Memory
 from kvprof.layout import Once
+from kvprof.measure.allocation import policy_costs
 from kvprof.measure.ceilings import STORES, Ceilings
-from kvprof.measure.pool import CACHES_OVER, Pool, Progress
+from kvprof.measure.host_pages import contents
+from kvprof.measure.phases import phase
+from kvprof.measure.pool import Pool, Progress, explained
+from kvprof.measure.pool_sizes import CACHES_OVER
 from kvprof.measure.regions import Region
-from kvprof.measure.sampler import CoreClock, Paired, Timed, sample_pair, summarise
+from kvprof.measure.sampler import (
+    CoreClock,
+    Operation,
+    Paired,
+    Timed,
+    sample_once,
+    sample_pair,
+    summarise,
+)
 from kvprof.measure.variants import bytes_per_s, fastest
+from kvprof.measure.verify import verify_guards
 from kvprof.profile_result import StreamFacts
 
 _ROUNDS = 3
@@ -25,7 +40,8 @@ class Job(Struct, frozen=True):
     """One stream to verify and to time; both are told by which variant.
 
     ``footprint_bytes`` are those that it goes over, ``run_bytes`` the longest stretch of
-    neighbouring ones. Jobs of one ``kernel`` are run by the same variant.
+    neighbouring ones. Jobs of one ``kernel`` are run by the same variant. ``index`` is the cache
+    that a sparse read streams beside the rows of its own.
     """
 
     op: str
@@ -40,6 +56,7 @@ class Job(Struct, frozen=True):
     variants: Sequence[str]
     verify: Callable[[str], None]
     run: Callable[[str], Timed]
+    index: str | None = None
 
     @property
     def name(self) -> str:
@@ -47,11 +64,18 @@ class Job(Struct, frozen=True):
         return f"{self.op} of {self.cache}, {self.order}, {self.sequences} x {self.tokens} tokens"
 
 
+class Choice(Struct, frozen=True):
+    """The variant to run, and the best pass of each that was tried to choose it."""
+
+    variant: str
+    bytes_per_s: dict[str, float]
+
+
 class Streamed(Struct, frozen=True):
     """A job that was timed."""
 
     job: Job
-    variant: str
+    choice: Choice
     paired: Paired
 
     def facts(self) -> StreamFacts:
@@ -72,7 +96,8 @@ class Streamed(Struct, frozen=True):
             ceiling_seconds=paired.ceiling_seconds,
             ratio_to_ceiling=paired.ratio,
             noisy=paired.noisy,
-            variant=self.variant,
+            variant=self.choice.variant,
+            variants=self.choice.bytes_per_s,
             dropped=paired.dropped,
             disturbed=paired.disturbed,
         )
@@ -85,15 +110,49 @@ class Workbench:
     ----------
     seed
         Of the pool's bytes and of shuffled orders.
+    own_memory
+        Whether the device has memory of its own, from where rows to append come, and to where the
+        host's memory has a link; by default, whether the host cannot address it.
+    once
+        Whether operations are timed by one pass of their usual variant, as under a profiler.
     """
 
-    def __init__(self, backend: Backend, pool: Pool, seed: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        pool: Pool,
+        seed: int,
+        *,
+        own_memory: bool | None = None,
+        once: bool = False,
+    ) -> None:
         self.backend = backend
         self.pool = pool
         self.seed = seed
+        self.own_memory = not pool.memory.on_host if own_memory is None else own_memory
+        self.once = once
+        self.policies = policy_costs(backend)
         self.clock = CoreClock()
-        self.ceilings = Ceilings(backend, pool, self.clock)
-        self._chosen: dict[str, str] = {}
+        self.ceilings = Ceilings(backend, pool, self.clock, link=self.own_memory, once=once)
+        self._chosen: dict[str, Choice] = {}
+        self._rows: dict[int, tuple[Memory, NDArray[np.uint8]]] = {}
+
+    @property
+    def memories(self) -> dict[str, Memory]:
+        """Everything that operations may write to or read from, by what messages call it."""
+        rows = {f"the rows of {size} B to append": rows for size, (rows, _) in self._rows.items()}
+        return {"the pool": self.pool.memory, "the host's memory": self.pool.host} | rows
+
+    def random_rows(self, rows: int, row_bytes: int) -> tuple[Memory, NDArray[np.uint8]]:
+        """A memory of the device with at least so many, one for each size; and its bytes."""
+        known = self._rows.get(row_bytes)
+        if known is None or len(known[1]) < rows:
+            with explained(self.backend):
+                memory = self.backend.allocate(rows * row_bytes)
+            self.backend.fill(memory, 0, memory.nbytes, self.seed + 3)
+            known = memory, contents(memory, 0, memory.nbytes).reshape(rows, row_bytes)
+            self._rows[row_bytes] = known
+        return known
 
     def refill(self, regions: Sequence[Region]) -> None:
         """Fill the pool with random bytes, and states with random floats.
@@ -102,30 +161,36 @@ class Workbench:
         wrong page would go unnoticed.
         """
         memory = self.pool.memory
-        self.backend.fill(memory, 0, self.pool.nbytes, self.seed)
-        for region in regions:
-            if isinstance(region.group.keep, Once) and region.blocks:
-                start, end = region.extent
-                self.backend.fill(memory, start, end - start, self.seed, finite=True)
+        with phase("filling the pool", self.pool.nbytes):
+            self.backend.fill(memory, 0, self.pool.nbytes, self.seed)
+            for region in regions:
+                if isinstance(region.group.keep, Once) and region.blocks:
+                    start, end = region.extent
+                    self.backend.fill(memory, start, end - start, self.seed, finite=True)
 
-    def forget_choices(self) -> None:
-        """Choose variants anew: the next placement has pages of other sizes."""
+    def forget_placement(self) -> None:
+        """Choose variants and rows anew: the next placement has pages of other sizes."""
         self._chosen.clear()
+        self._rows.clear()
 
-    def variant_of(self, job: Job) -> str:
+    def choice_of(self, job: Job) -> Choice:
         """The fastest variant of a job's kernel, timed on the first job that asks.
 
         Caches that could hold a part of its bytes are flushed before each pass.
         """
+        if self.once:
+            return Choice(job.variants[0], {})
         if job.kernel not in self._chosen:
-            self._chosen[job.kernel] = self._fastest(job)
+            with phase(f"choosing the variant of {job.op}", job.footprint_bytes):
+                self._chosen[job.kernel] = self._fastest(job)
         return self._chosen[job.kernel]
 
-    def _fastest(self, job: Job) -> str:
+    def _fastest(self, job: Job) -> Choice:
         rates = bytes_per_s(
             lambda variant: self._cold(job, variant), job.variants, _ROUNDS, self.clock
         )
-        return fastest(rates, _CLEARLY)
+        best = {variant: passes[0] for variant, passes in rates.items()}
+        return Choice(fastest(rates, _CLEARLY), best)
 
     def needs_flush(self, jobs: Sequence[Job]) -> bool:
         """Whether caches could hold a part of what one of the jobs goes over again.
@@ -147,7 +212,14 @@ class Workbench:
         def run() -> Timed:
             return self._cold(job, variant) if job.ceiling in STORES else job.run(variant)
 
-        return sample_pair(run, ceiling, budget_seconds, self.clock)
+        with phase(f"sampling {job.name}", job.footprint_bytes):
+            return self.pair(run, ceiling, budget_seconds)
+
+    def pair(self, operation: Operation, ceiling: Operation, budget_seconds: float) -> Paired:
+        """The samples of two operations in turn, or one of each."""
+        if self.once:
+            return sample_once(operation, ceiling, self.clock)
+        return sample_pair(operation, ceiling, budget_seconds, self.clock)
 
 
 def run_jobs(
@@ -159,24 +231,26 @@ def run_jobs(
 ) -> tuple[list[Streamed], list[str]]:
     """Choose a variant for every job and verify it, then time each with an even share of the time.
 
-    The pool's ``regions`` are filled anew before they are verified and before they are timed. The
-    budget is for sampling alone. Returns the timed jobs and the names of those that the budget did
-    not cover.
+    The pool's ``regions`` are filled anew before they are verified and before they are timed; none
+    may have written outside its memory. The budget is for sampling alone. Returns the timed jobs
+    and the names of those that the budget did not cover.
     """
     progress("choosing variants", 0.0)
-    variants = [bench.variant_of(job) for job in jobs]
+    choices = [bench.choice_of(job) for job in jobs]
     bench.refill(regions)  # or a variant that does nothing would find what another one has done
-    for done, (job, variant) in enumerate(zip(jobs, variants, strict=True)):
+    for done, (job, choice) in enumerate(zip(jobs, choices, strict=True)):
         progress(f"verifying {job.op}", done / len(jobs))
-        job.verify(variant)
+        with phase(f"verifying {job.op}", job.footprint_bytes):
+            job.verify(choice.variant)
+    verify_guards(bench.memories)
     bench.refill(regions)
     deadline = time.perf_counter() + budget_seconds
     timed: list[Streamed] = []
-    for done, (job, variant) in enumerate(zip(jobs, variants, strict=True)):
+    for done, (job, choice) in enumerate(zip(jobs, choices, strict=True)):
         progress(job.name, done / len(jobs))
         left = deadline - time.perf_counter()
-        if left <= 0:
+        if left <= 0 and not bench.once:
             return timed, [job.name for job in jobs[done:]]
-        paired = bench.sample(job, variant, left / (len(jobs) - done))
-        timed.append(Streamed(job, variant, paired))
+        paired = bench.sample(job, choice.variant, left / (len(jobs) - done))
+        timed.append(Streamed(job, choice, paired))
     return timed, []

@@ -21,6 +21,7 @@ from kvprof.measure.tables import (
 from kvprof.measure.verify import verify_block_copy, verify_swapped, verify_zero
 
 _MOST_BYTES = 256 * 2**20
+_LINK_OF = {"swap_out": "device_to_host", "swap_in": "host_to_device"}
 
 
 def move_jobs(bench: Workbench, region: Region, runs: Runs, tokens: int) -> Iterator[Job]:
@@ -131,8 +132,8 @@ def _swap_job(
         sequences=sequences,
         tokens=length,
         run_bytes=_run_bytes(region),
-        footprint_bytes=2 * plan.nbytes,
-        ceiling="copy",
+        footprint_bytes=plan.nbytes if bench.own_memory else 2 * plan.nbytes,
+        ceiling=_LINK_OF[operation] if bench.own_memory else "copy",
         kernel=f"{operation} {region.part.cache.key}",
         variants=backend.variants("swap"),
         verify=verify,

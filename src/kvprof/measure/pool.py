@@ -1,41 +1,32 @@
-"""The memory to stream: how much, reserved, filled by the threads that will read it."""
+"""The memory to stream: reserved, filled by the threads or the device that will read it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 from msgspec import Struct
 
-from kvprof._core import Backend, Memory
-from kvprof.errors import DeviceError
+from kvprof._core import Backend, Memory, OutOfBlocks
+from kvprof.errors import DeviceError, UsageError
 from kvprof.host import available_memory, huge_page_bytes, node_bytes
+from kvprof.measure.phases import phase
+from kvprof.measure.pool_sizes import PoolSizes, pool_sizes
 from kvprof.units import format_bytes
 
-CACHES_OVER = 5
-"""A working set is at least this many times the last-level cache."""
-APART_OVER = 4
-"""So many times the last-level cache are set apart for ceilings, a pass over each half of it."""
-
-MemoryPolicy = Literal["huge_pages", "plain"]
 Progress = Callable[[str, float], None]
 
-_DEFAULT_SHARE = 4
-_LEAST_APART_BYTES = 512 * 2**20
-_APART_SHARE = 4
-_DEFAULT_MOST_BYTES = 4 * 2**30
 _TOUCH_STEP_BYTES = 64 * 2**20
-_USABLE = 0.9
-_HOST_SHARE = 16
-_HOST_MOST_BYTES = 256 * 2**20
 
 
 class Pool(Struct, frozen=True):
     """Touched memory: ``[0, nbytes)`` holds blocks; ceilings run over what lies behind it.
 
-    ``host`` is a memory of its own that stands in for the host's, to swap with.
+    ``host`` is the host's memory to swap with; on the CPU, one that stands in for it.
+    ``huge_page_bytes`` and ``node_bytes`` are what the system says of a memory of the host, None of
+    a device's, which is never swapped out either, so that nothing refuses to lock it.
     """
 
     memory: Memory
@@ -48,76 +39,119 @@ class Pool(Struct, frozen=True):
     node_bytes: dict[str, int] | None
     lock_refused: str | None
 
+    def release(self) -> None:
+        """Give both memories back."""
+        self.memory.release()
+        self.host.release()
+
 
 def open_pool(
     backend: Backend,
     stream_memory: int | None,
     *,
-    policy: MemoryPolicy = "huge_pages",
+    policy: str = "",
     seed: int,
     touch_seconds: float,
     progress: Progress,
 ) -> Pool:
     """Reserve memory and fill it with random bytes, so that every page is there before timing.
 
-    By default a quarter of the available memory, at most 4 GiB, no more than can be touched in
-    ``touch_seconds``, and at least nine times the last-level cache: five for the working set and
-    four for ceilings, which also flush the caches. Each thread touches the part of the memory that
-    it has of a stream over all of it, so that on machines of several nodes pages lie near their
-    reader.
+    How much is what `pool_sizes` says, by default no more than can be touched in ``touch_seconds``.
+    Each thread touches the part of the memory that it has of a stream over all of it, so that on
+    machines of several nodes pages lie near their reader. When it fails nothing stays allocated.
 
     Raises
     ------
     DeviceError
         When more is asked for than is available; the message says how much would do.
+    UsageError
+        When the backend has no such policy; the message says which it has.
     """
-    cache = backend.facts.last_level_cache_bytes
-    least = (CACHES_OVER + APART_OVER) * cache
-    asked = _wanted_bytes(stream_memory, least)
-    started = time.perf_counter()
-    memory = backend.allocate(asked, policy)
-    allocated = time.perf_counter()
-    touched = asked
-    if stream_memory is None:
-        touched = _affordable(backend, memory, seed, touch_seconds, least)
-    host = backend.allocate(_host_bytes(touched), policy)
-    apart = min(max(APART_OVER * cache, _LEAST_APART_BYTES), touched // _APART_SHARE)
-    apart = max(apart, min(APART_OVER * cache, touched - CACHES_OVER * cache))
-    _touch(backend, memory, 0, touched - apart, seed, progress)
-    _touch(backend, memory, touched - apart, apart, seed, progress)
-    _touch(backend, host, 0, host.nbytes, seed + 1, lambda what, part: None)
-    address = np.asarray(memoryview(memory)).ctypes.data
+    _check_policy(backend, policy)
+    own_memory = has_own_memory(backend)
+    sizes = pool_sizes(
+        stream_memory,
+        available_bytes=backend.available_bytes(),
+        host_bytes=available_memory(),
+        cache_bytes=backend.facts.last_level_cache_bytes,
+        own_memory=own_memory,
+    )
+    with ExitStack() as undo, explained(backend):
+        started = time.perf_counter()
+        memory = backend.allocate(sizes.pool_bytes + sizes.ceiling_bytes, policy)
+        undo.callback(memory.release)
+        allocated = time.perf_counter()
+        if stream_memory is None:
+            sizes = sizes.of(_affordable(backend, memory, seed, touch_seconds, sizes.least_bytes))
+        host = (
+            backend.allocate_host(sizes.host_bytes)
+            if own_memory
+            else backend.allocate(sizes.host_bytes, policy)
+        )
+        undo.callback(host.release)
+        with phase("touching memory", memory.nbytes + host.nbytes):
+            _touch(backend, memory, 0, sizes.pool_bytes, seed, progress)
+            _touch(backend, memory, sizes.pool_bytes, sizes.ceiling_bytes, seed, progress)
+            _touch(backend, host, 0, host.nbytes, seed + 1, lambda what, part: None)
+        pool = _placed(memory, host, sizes, allocated - started, time.perf_counter() - allocated)
+        undo.pop_all()
+    return pool
+
+
+def has_own_memory(backend: Backend) -> bool:
+    """Whether the device has memory that the host cannot address."""
+    return backend.facts.backend != "cpu"
+
+
+@contextmanager
+def explained(backend: Backend) -> Iterator[None]:
+    """Say of an allocation that failed how much the device still had.
+
+    Raises
+    ------
+    DeviceError
+        In place of a MemoryError.
+    """
+    try:
+        yield
+    except OutOfBlocks:
+        raise
+    except MemoryError as error:
+        free = format_bytes(backend.available_bytes())
+        others = ", or end what else uses the device" if has_own_memory(backend) else ""
+        raise DeviceError(
+            f"out of memory: {error}; {free} are free now",
+            hint=f"Try a smaller --stream-memory{others}.",
+        ) from None
+
+
+def _check_policy(backend: Backend, policy: str) -> None:
+    if policy and policy not in backend.policies:
+        raise UsageError(
+            f"--allocation is {policy!r}, which {backend.facts.backend} has not",
+            hint=f"It has {', '.join(backend.policies)}.",
+        )
+
+
+def _placed(
+    memory: Memory, host: Memory, sizes: PoolSizes, seconds: float, touch_seconds: float
+) -> Pool:
+    """The pool, and what the system says of where it lies."""
+    huge = nodes = refused = None
+    if memory.on_host:
+        address = np.asarray(memoryview(memory)).ctypes.data
+        huge, nodes = huge_page_bytes(address), node_bytes(address)
+        refused = memory.lock(sizes.pool_bytes + sizes.ceiling_bytes)
     return Pool(
         memory,
         host,
-        touched - apart,
-        apart,
-        allocated - started,
-        time.perf_counter() - allocated,
-        huge_page_bytes(address),
-        node_bytes(address),
-        memory.lock(touched),
-    )
-
-
-def _wanted_bytes(stream_memory: int | None, least: int) -> int:
-    """What to allocate: what was asked for, or the default, if that much can be used now."""
-    usable = int(available_memory() * _USABLE)
-    wanted = stream_memory
-    if wanted is None:
-        wanted = max(least, min(usable // _DEFAULT_SHARE, _DEFAULT_MOST_BYTES))
-    if wanted <= usable:
-        return wanted
-    if stream_memory is None:
-        raise DeviceError(
-            f"a profile needs {format_bytes(least)}, {CACHES_OVER + APART_OVER} times the "
-            f"last-level cache, and {format_bytes(usable)} can be used now",
-            hint=f"Give less with --stream-memory {usable // 2**20}MiB; caches may serve it.",
-        )
-    raise DeviceError(
-        f"--stream-memory of {format_bytes(wanted)} ({wanted} bytes) is more than the "
-        f"{format_bytes(usable)} that can be used now",
-        hint=f"Try --stream-memory {usable // 2**20}MiB or less.",
+        sizes.pool_bytes,
+        sizes.ceiling_bytes,
+        seconds,
+        touch_seconds,
+        huge,
+        nodes,
+        refused,
     )
 
 
@@ -129,10 +163,6 @@ def _affordable(
     rate = first / backend.fill(memory, 0, first, seed)
     affordable = int(rate * touch_seconds) // _TOUCH_STEP_BYTES * _TOUCH_STEP_BYTES
     return min(memory.nbytes, max(least, affordable))
-
-
-def _host_bytes(pool_bytes: int) -> int:
-    return max(1, min(_HOST_MOST_BYTES, pool_bytes // _HOST_SHARE))
 
 
 def _touch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,19 +11,20 @@ from kvprof._core import OutOfBlocks
 from kvprof.accounting import cache_groups
 from kvprof.errors import DoesNotFitError, UsageError
 from kvprof.hookspecs import Engine
-from kvprof.layout import Once
 from kvprof.measure.ageing import read_aged
 from kvprof.measure.derived import capacity, decode_step, pool_balance
 from kvprof.measure.facts import allocation_facts, device_facts, fragmentation_facts
 from kvprof.measure.fit import fit
 from kvprof.measure.fragmentation import age
 from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
-from kvprof.measure.pool import APART_OVER, CACHES_OVER, Progress
+from kvprof.measure.phases import phase
+from kvprof.measure.pool import Progress
 from kvprof.measure.regions import map_regions
+from kvprof.measure.sparse import SparseRead, sparse_reads
 from kvprof.measure.streams import workload_jobs
 from kvprof.measure.tables import admit_all
+from kvprof.measure.warnings import left_out_of_the_step, warnings
 from kvprof.model import Model
-from kvprof.operations import STEP_OPERATIONS
 from kvprof.plan import AllocationPlan
 from kvprof.profile_result import LengthFacts, OrderFacts, ProfileResult
 from kvprof.size import Request, size_placement
@@ -111,12 +112,14 @@ def profile_model(
         tokens=plan.limits.max_model_len,
         sequences=sum(count for count, _ in lengths) or sequences,
     )
-    streamed, dropped = _stream(bench, plan, request, settings, progress)
+    sparse = sparse_reads(placement.kept)
+    streamed, dropped = _stream(bench, plan, sparse, request, settings, progress)
     progress("ageing the pool", 1.0)
-    aged = age(plan, cache_groups(placement.layout), bench.pool.nbytes, bench.seed)
+    with phase("ageing the pool"):
+        aged = age(plan, cache_groups(placement.layout), bench.pool.nbytes, bench.seed)
     live = len(aged.allocator.sequences)
     reads = read_aged(
-        bench, plan, aged, request, settings.operations, settings.budget_seconds, progress
+        bench, plan, sparse, aged, request, settings.operations, settings.budget_seconds, progress
     )
 
     streams = [*streamed, *reads.streamed]
@@ -129,34 +132,30 @@ def profile_model(
         lengths=tuple(LengthFacts(count, tokens) for count, tokens in request.batch),
         memory_order=OrderFacts(order.heads, order.kv, order.outer),
         device=device_facts(bench),
-        allocation=allocation_facts(bench.pool, plan),
+        allocation=allocation_facts(bench, plan),
         streams=tuple(stream.facts() for stream in streams),
         fragmentation=fragmentation_facts(aged, live, reads.against_fresh),
-        step=decode_step(placement.layout, request, streamed, rates, settings.weights_bytes),
+        step=decode_step(
+            placement.layout,
+            request,
+            streamed,
+            rates,
+            settings.weights_bytes,
+            appends_read=bench.own_memory,
+        ),
         capacity=capacity(model, engine, settings.request, settings.capacity_bytes),
         capacity_memory_bytes=settings.capacity_bytes,
         warnings=(
-            *_warnings(bench, live, streams, [*dropped, *reads.dropped]),
-            *_left_out_of_the_step(settings, plan),
+            *warnings(bench, live, streams, [*dropped, *reads.dropped]),
+            *left_out_of_the_step(settings.operations, placement.layout),
         ),
     )
-
-
-def _left_out_of_the_step(settings: Settings, plan: AllocationPlan) -> Iterator[str]:
-    states = [isinstance(group.keep, Once) for group in plan.groups]
-    needed = {"state_update"} if all(states) else set(STEP_OPERATIONS)
-    needed -= set() if any(states) else {"state_update"}
-    missing = [name for name in STEP_OPERATIONS if name in needed - settings.operations]
-    if missing:
-        yield (
-            f"not timed by --operations: {', '.join(missing)}; where the decode step needs one of "
-            "them it takes its ceiling"
-        )
 
 
 def _stream(
     bench: Workbench,
     plan: AllocationPlan,
+    sparse: Sequence[SparseRead],
     request: Request,
     settings: Settings,
     progress: Progress,
@@ -172,8 +171,8 @@ def _stream(
             f"sequences of --lengths: {error}",
             hint="Give a larger --stream-memory, or fewer or shorter sequences.",
         ) from None
-    bench.forget_choices()
-    jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens)
+    bench.forget_placement()
+    jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens, sparse)
     wanted = [job for job in jobs if settings.wants(job)]
     if not wanted:
         raise UsageError(
@@ -182,40 +181,3 @@ def _stream(
             hint=f"It has {', '.join(dict.fromkeys(job.op for job in jobs))}.",
         )
     return run_jobs(bench, regions, wanted, settings.budget_seconds * (1 - _AGEING_SHARE), progress)
-
-
-def _warnings(
-    bench: Workbench, live: int, streams: Sequence[Streamed], dropped: Sequence[str]
-) -> Iterator[str]:
-    least = (CACHES_OVER + APART_OVER) * bench.backend.facts.last_level_cache_bytes
-    if bench.pool.nbytes + bench.pool.ceiling_bytes < least:
-        yield (
-            f"the memory streamed is less than {format_bytes(least)}, {CACHES_OVER + APART_OVER} "
-            "times the last-level cache: caches may have served a part of it; give a larger "
-            "--stream-memory"
-        )
-    if not live:
-        yield (
-            "no request was live when the traffic stopped: the pool is too small for it to tell "
-            "fragmentation; give a larger --stream-memory or fewer --tokens"
-        )
-    noisy = sum(stream.paired.noisy for stream in streams)
-    if noisy:
-        yield (
-            f"{noisy} of {len(streams)} streams are noisy: their ceiling, or their ratio, is not "
-            "known to 5 %; compare ratios with care, give a longer --time-budget, or run again on "
-            "a quieter machine"
-        )
-    disturbed = sum(sum(stream.paired.disturbed.values()) for stream in streams)
-    left_out = sum(stream.paired.dropped for stream in streams)
-    if disturbed:
-        yield (
-            f"{disturbed} samples were interrupted or throttled, of which {left_out} were left out"
-        )
-    if not all(bench.backend.pinned):
-        yield "threads could not be pinned to their CPUs: the system may move them about"
-    if dropped:
-        yield (
-            f"not measured within --time-budget: {'; '.join(dropped)}; where the decode step needs "
-            "one of them it takes its ceiling"
-        )

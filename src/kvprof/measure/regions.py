@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from kvprof._core import Group, Memory
+from kvprof._core import Group
 from kvprof.plan import AllocationPlan, Part, PlanGroup
 
 ALIGNMENT = 4096
-
-Pages = NDArray[np.uint8]
-"""``[blocks, page_bytes]`` of one layer."""
 
 
 class Region(Struct, frozen=True):
@@ -53,16 +48,10 @@ class Region(Struct, frozen=True):
         last = layers * self.layer_stride_bytes + blocks * self.block_stride_bytes
         return self.base_bytes, self.base_bytes + last + self.part.page_bytes
 
-    def pages(self, memory: Memory) -> Iterator[Pages]:
-        """Each layer's pages, without a copy."""
-        for layer in range(len(self.part.layers)):
-            yield np.ndarray(
-                (self.blocks, self.part.page_bytes),
-                np.uint8,
-                buffer=memoryview(memory),
-                offset=self.base_bytes + layer * self.layer_stride_bytes,
-                strides=(self.block_stride_bytes, 1),
-            )
+    @property
+    def blocks_first(self) -> bool:
+        """Whether each block's layers lie together, and not each layer's blocks."""
+        return self.layer_stride_bytes < self.block_stride_bytes
 
 
 def map_regions(plan: AllocationPlan) -> tuple[Region, ...]:

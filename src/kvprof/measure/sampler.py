@@ -158,6 +158,17 @@ def sample_pair(
     return _paired(samples, kept)
 
 
+def sample_once(operation: Operation, ceiling: Operation, clock: CoreClock) -> Paired:
+    """One pass of the ceiling and one of the operation: a sample that tells little, and is noisy.
+
+    For runs under a tool that slows passes down or repeats them, where figures mean nothing.
+    """
+    before, timed = ceiling(), operation()
+    disturbances = (clock.disturbance(one) for one in (timed, before))
+    sample = _Sample(before, timed, before, next(filter(None, disturbances), None))
+    return _paired([sample], [] if sample.disturbance else [sample])
+
+
 def _paired(samples: list[_Sample], kept: list[_Sample]) -> Paired:
     disturbed = len(kept) < min(MIN_SAMPLES, len(samples))
     used = samples if disturbed else kept
@@ -181,7 +192,7 @@ def _ceilings(samples: list[_Sample]) -> list[Timed]:
     """Every pass of the ceiling beside a sample, once."""
     passes = [samples[0].before]
     for sample in samples:
-        passes += [sample.after] if passes[-1] is sample.before else [sample.before, sample.after]
+        passes += [one for one in (sample.before, sample.after) if passes[-1] is not one]
     return passes
 
 

@@ -3,60 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import cycle
 
 import numpy as np
-from msgspec import Struct
-from numpy.typing import NDArray
 
 from kvprof._core import CacheAllocator
 from kvprof.layout import Once
+from kvprof.measure.appends import append_jobs
 from kvprof.measure.jobs import Job, Workbench
 from kvprof.measure.moves import move_jobs
 from kvprof.measure.passes import one_pass
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import Timed
+from kvprof.measure.sparse import SparseRead, sparse_jobs
 from kvprof.measure.tables import (
     Runs,
+    Shape,
     contiguous_plan,
-    last_slots,
     page_plan,
-    run_slots,
     shuffled,
-    shuffled_places,
-    slot_plan,
     table_runs,
 )
 from kvprof.measure.updates import update_part
-from kvprof.measure.verify import verify_append, verify_contiguous, verify_read, verify_update
+from kvprof.measure.verify import verify_contiguous, verify_read, verify_update
 
-_SOURCE_BYTES = 256 * 1024
-"""Rows to append come from a buffer that stays in cache, as if just computed."""
-_DECODE_STEPS = 8
 _VERIFIED_STATE_BYTES = 64 * 2**20
 
 
-class Shape(Struct, frozen=True):
-    """The live sequences that are streamed: how many, and the tokens of each, or their mean."""
-
-    sequences: int
-    tokens: int
-
-    @classmethod
-    def of(cls, allocator: CacheAllocator) -> Shape:
-        lengths = [allocator.tokens(int(s)) for s in allocator.sequences]
-        return cls(len(lengths), round(sum(lengths) / len(lengths)) if lengths else 0)
-
-
 def workload_jobs(
-    bench: Workbench, regions: Sequence[Region], allocator: CacheAllocator, encoder_tokens: int
+    bench: Workbench,
+    regions: Sequence[Region],
+    allocator: CacheAllocator,
+    encoder_tokens: int,
+    sparse: Sequence[SparseRead] = (),
 ) -> list[Job]:
     """Every stream of the live sequences of a fresh pool, the most telling ones first."""
-    per_region = [
-        list(_region_jobs(bench, region, allocator, encoder_tokens)) for region in regions
-    ]
-    longest = max((len(jobs) for jobs in per_region), default=0)
-    return [jobs[i] for i in range(longest) for jobs in per_region if i < len(jobs)]
+    kinds = [list(_region_jobs(bench, region, allocator, encoder_tokens)) for region in regions]
+    kinds.append(list(sparse_jobs(bench, regions, sparse, allocator, ("shuffled", "fresh"))))
+    longest = max(len(jobs) for jobs in kinds)
+    return [jobs[i] for i in range(longest) for jobs in kinds if i < len(jobs)]
 
 
 def table_jobs(
@@ -67,6 +51,7 @@ def table_jobs(
     encoder_tokens: int,
     *,
     states: bool = False,
+    sparse: Sequence[SparseRead] = (),
 ) -> list[Job]:
     """The reads, and the updates of states where wanted, of live sequences as their tables lie."""
     shape = Shape.of(allocator)
@@ -77,7 +62,7 @@ def table_jobs(
             jobs.append(_read_job(bench, region, runs, order, shape))
         elif len(runs) and states:
             jobs.append(_update_job(bench, region, runs, order, shape))
-    return jobs
+    return jobs + list(sparse_jobs(bench, regions, sparse, allocator, (order,)))
 
 
 def _region_jobs(
@@ -96,7 +81,7 @@ def _region_jobs(
         yield _read_job(bench, region, mixed, "shuffled", shape)
         yield _read_job(bench, region, runs, "fresh", shape)
         yield _contiguous_job(bench, region, runs, shape)
-        yield from _append_jobs(bench, region, runs, allocator, shape)
+        yield from append_jobs(bench, region, runs, allocator, shape)
     yield from move_jobs(bench, region, runs, shape.tokens)
 
 
@@ -170,57 +155,5 @@ def _update_job(bench: Workbench, region: Region, runs: Runs, order: str, shape:
         kernel=f"update {region.part.cache.key}",
         variants=backend.variants("state_update"),
         verify=lambda variant: verify_update(backend, memory, region, checked, variant),
-        run=run,
-    )
-
-
-def _append_jobs(
-    bench: Workbench, region: Region, runs: Runs, allocator: CacheAllocator, shape: Shape
-) -> Iterator[Job]:
-    """Prefill writes all rows of every sequence; decode one row of each, a new one each step."""
-    places = shuffled_places(region.blocks, bench.seed).astype(np.int64)
-    rows_per_block = region.group.rows_per_block
-    kept = last_slots(allocator, region.group, region.group_index)
-    steps = [
-        np.array([slots[-1 - step % len(slots)] for slots in kept if len(slots)])
-        for step in range(_DECODE_STEPS)
-    ]
-    for tokens, fresh in ((shape.tokens, [run_slots(runs, rows_per_block)]), (1, steps)):
-        moved = [places[s // rows_per_block] * rows_per_block + s % rows_per_block for s in fresh]
-        yield _append_job(bench, region, moved, "shuffled", Shape(shape.sequences, tokens))
-        yield _append_job(bench, region, fresh, "fresh", Shape(shape.sequences, tokens))
-        if shape.tokens == 1:
-            return
-
-
-def _append_job(
-    bench: Workbench, region: Region, steps: list[NDArray[np.int64]], order: str, shape: Shape
-) -> Job:
-    backend, memory = bench.backend, bench.pool.memory
-    plans = [slot_plan(region, step) for step in steps]
-    rows = max(1, min(len(steps[0]), _SOURCE_BYTES // region.row_bytes))
-    source = np.random.default_rng(bench.seed).integers(0, 256, (rows, region.row_bytes), np.uint8)
-    in_turn = cycle(plans)
-
-    def verify(variant: str) -> None:
-        for step in steps:
-            verify_append(backend, memory, region, step, source, variant)
-
-    def run(variant: str) -> Timed:
-        source.max()  # brought back into the cache that a flush has emptied
-        return backend.append(memory, next(in_turn), source, variant)
-
-    return Job(
-        op="append",
-        cache=region.part.cache.key,
-        order=order,
-        sequences=shape.sequences,
-        tokens=shape.tokens,
-        run_bytes=max(segment.row_bytes for segment in region.part.segments),
-        footprint_bytes=plans[0].nbytes,
-        ceiling="write",
-        kernel=f"append {region.part.cache.key} {len(steps)}",
-        variants=backend.variants("append"),
-        verify=verify,
         run=run,
     )

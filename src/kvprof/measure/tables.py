@@ -5,16 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from kvprof._core import CacheAllocator, CopyPlan, PagePlan, SlotPlan
 from kvprof.measure.regions import Region, compiled_group
+from kvprof.page_order import Segment
 from kvprof.plan import AllocationPlan, PlanGroup
 
 Runs = NDArray[np.uint32]
 """``[n, 3]``: block id, first row, rows."""
+RegionRuns = tuple[Region, Runs]
+"""Runs of a region's blocks."""
 Blocks = NDArray[np.uint32]
 """``[n]``: block ids."""
+
+
+class Shape(Struct, frozen=True):
+    """The live sequences that are streamed: how many, and the tokens of each, or their mean."""
+
+    sequences: int
+    tokens: int
+
+    @classmethod
+    def of(cls, allocator: CacheAllocator) -> Shape:
+        lengths = [allocator.tokens(int(s)) for s in allocator.sequences]
+        return cls(len(lengths), round(sum(lengths) / len(lengths)) if lengths else 0)
 
 
 def admit_all(plan: AllocationPlan, tokens: Sequence[int], encoder_tokens: int) -> CacheAllocator:
@@ -99,20 +116,30 @@ def page_plan(region: Region, runs: Runs, segment: int | None = None) -> PagePla
     )
 
 
-def contiguous_plan(region: Region, rows: int) -> PagePlan:
-    """As many bytes in as few runs as there can be: one a layer, or one where blocks are outermost.
+def contiguous_region(region: Region, rows: int) -> Region:
+    """As many bytes in as few pages as can be: one a layer, or one where blocks are outermost.
 
     They start where the region does and hold no gaps, whatever the order of rows in a page.
     """
-    blocks_first = region.layer_stride_bytes < region.block_stride_bytes
-    return PagePlan(
-        base_bytes=region.base_bytes,
-        layer_stride_bytes=rows * region.row_bytes if blocks_first else region.layer_stride_bytes,
+    size = rows * region.row_bytes
+    whole = Segment("rows", 0, region.row_bytes)
+    return replace(
+        region,
+        group=replace(region.group, num_blocks=1, rows_per_block=rows),
+        part=replace(region.part, page_bytes=size, segments=(whole,)),
+        layer_stride_bytes=size if region.blocks_first else region.layer_stride_bytes,
         block_stride_bytes=0,
-        layers=len(region.part.layers),
-        segments=[(0, region.row_bytes)],
-        runs=np.array([[0, 0, rows]], np.uint32),
     )
+
+
+def contiguous_runs(rows: int) -> Runs:
+    """The one run of those pages."""
+    return np.array([[0, 0, rows]], np.uint32)
+
+
+def contiguous_plan(region: Region, rows: int) -> PagePlan:
+    """The address plan of reading `contiguous_region`."""
+    return page_plan(contiguous_region(region, rows), contiguous_runs(rows))
 
 
 def slot_plan(region: Region, slots: NDArray[np.int64]) -> SlotPlan:
@@ -161,6 +188,18 @@ def host_plan(region: Region, blocks: Blocks) -> PagePlan:
         layers=1 if together else layers,
         segments=[(0, page * layers if together else page)],
         runs=_first_rows(np.arange(len(blocks), dtype=np.uint32)),
+    )
+
+
+def one_run(base_bytes: int, nbytes: int) -> PagePlan:
+    """So many neighbouring bytes."""
+    return PagePlan(
+        base_bytes=base_bytes,
+        layer_stride_bytes=0,
+        block_stride_bytes=0,
+        layers=1,
+        segments=[(0, nbytes)],
+        runs=np.array([[0, 0, 1]], np.uint32),
     )
 
 

@@ -1,19 +1,24 @@
-"""Before anything is timed: each stream operation against an independent NumPy computation."""
+"""Before anything is timed: each stream operation against an independent NumPy computation.
+
+On a device that the host cannot address a part of the blocks is looked at: see `host_pages.copied`.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvprof._core import Backend, Memory
 from kvprof.errors import KvprofError
-from kvprof.measure.regions import Pages, Region
+from kvprof.measure.checksum import WRAP, checksum, gathered, gathered_sum, sum_words
+from kvprof.measure.host_pages import MOST_BYTES, HostPages, Pages, See, host_pages
+from kvprof.measure.regions import Region
 from kvprof.measure.tables import (
     Blocks,
+    RegionRuns,
     Runs,
-    contiguous_plan,
+    contiguous_region,
+    contiguous_runs,
     copy_plan,
     page_plan,
     slot_plan,
@@ -21,8 +26,7 @@ from kvprof.measure.tables import (
 )
 from kvprof.measure.updates import UPDATES, Updated, element_of, update_part
 
-_WORD = 8
-_GATHER_BYTES = 2**20
+_APPENDED_BYTES = 2**20
 
 
 class VerificationError(KvprofError):
@@ -30,52 +34,108 @@ class VerificationError(KvprofError):
 
 
 def verify_read(
-    backend: Backend, memory: Memory, region: Region, runs: Runs, variant: str = ""
+    backend: Backend,
+    memory: Memory,
+    region: Region,
+    runs: Runs,
+    variant: str = "",
+    see: See = host_pages,
 ) -> None:
     """The checksum of a read equals NumPy's sum of every byte under the plan.
+
+    Where only some of the blocks are seen, a read of their runs is held to that, and the sum of all
+    runs to the sum of these and of the others.
 
     Raises
     ------
     VerificationError
         When it does not; so for each function here.
     """
-    measured = backend.decode_read(memory, page_plan(region, runs), variant).checksum
-    _expect_sum("decode_read", region, measured, checksum(memory, region, runs))
+
+    def measured(some: Runs) -> int:
+        return backend.decode_read(memory, page_plan(region, some), variant).checksum
+
+    pages = see(memory, region, runs[:, 0])
+    seen = pages.has(runs[:, 0])
+    found = measured(runs[seen])
+    _expect_sum("decode_read", region, found, checksum(pages, region, runs[seen]))
+    if not seen.all():
+        whole = (found + measured(runs[~seen])) % WRAP
+        _expect_sum("decode_read", region, measured(runs), whole)
+
+
+def verify_sparse_read(
+    backend: Backend,
+    memory: Memory,
+    index: RegionRuns,
+    rows: RegionRuns,
+    variant: str = "",
+    see: See = host_pages,
+) -> None:
+    """The checksum equals NumPy's sums of the index and of the rows; seen in part as a read is."""
+
+    def measured(some: Runs, others: Runs) -> int:
+        plans = page_plan(index[0], some), page_plan(rows[0], others)
+        return backend.sparse_read(memory, *plans, variant).checksum
+
+    seen, expected = [], 0
+    for region, runs in (index, rows):
+        pages = see(memory, region, runs[:, 0])
+        seen.append(pages.has(runs[:, 0]))
+        expected += checksum(pages, region, runs[seen[-1]])
+    found = measured(index[1][seen[0]], rows[1][seen[1]])
+    _expect_sum("sparse_read", rows[0], found, expected % WRAP)
+    if not all(some.all() for some in seen):
+        whole = (found + measured(index[1][~seen[0]], rows[1][~seen[1]])) % WRAP
+        _expect_sum("sparse_read", rows[0], measured(index[1], rows[1]), whole)
 
 
 def verify_contiguous(
-    backend: Backend, memory: Memory, region: Region, rows: int, variant: str = ""
+    backend: Backend,
+    memory: Memory,
+    region: Region,
+    rows: int,
+    variant: str = "",
+    see: See = host_pages,
 ) -> None:
-    """A read of as many bytes from the region's start on equals NumPy's sum of them."""
-    measured = backend.decode_read(memory, contiguous_plan(region, rows), variant).checksum
-    view = np.asarray(memoryview(memory))
-    size = rows * region.row_bytes
-    blocks_first = region.layer_stride_bytes < region.block_stride_bytes
-    stride = size if blocks_first else region.layer_stride_bytes
-    starts = (region.base_bytes + layer * stride for layer in range(len(region.part.layers)))
-    expected = sum(_sum_words(view[start : start + size][None, :]) for start in starts)
-    _expect_sum("decode_read", region, measured, expected % 2**64)
+    """A read of as many bytes from the region's start on equals NumPy's sum of them.
+
+    Of a memory that the host cannot address, the first gigabyte is.
+    """
+    if not memory.on_host:
+        rows = max(1, min(rows, MOST_BYTES // (region.row_bytes * len(region.part.layers))))
+    verify_read(
+        backend, memory, contiguous_region(region, rows), contiguous_runs(rows), variant, see
+    )
 
 
 def verify_update(
-    backend: Backend, memory: Memory, region: Region, runs: Runs, variant: str = ""
+    backend: Backend,
+    memory: Memory,
+    region: Region,
+    runs: Runs,
+    variant: str = "",
+    see: See = host_pages,
 ) -> None:
     """Every tensor of every state is what NumPy makes of what it was, to the bit."""
-    blocks = runs[:, 0]
+    pages = see(memory, region, runs[:, 0])
+    runs = runs[pages.has(runs[:, 0])]
+    places = pages.places(runs[:, 0])
+    tensors = range(len(region.segments))
     before = [
-        [_segment(pages, region, index)[blocks] for pages in region.pages(memory)]
-        for index in range(len(region.segments))
+        [_segment(layer, region, index)[places] for layer in pages.layers] for index in tensors
     ]
-    for index, (segment, layers) in enumerate(zip(region.part.segments, before, strict=True)):
-        measured = update_part(backend, memory, region, runs, index, variant).checksum
+    sums = [update_part(backend, memory, region, runs, i, variant).checksum for i in tensors]
+    after = see(memory, region, runs[:, 0])
+    for index, segment in enumerate(region.part.segments):
         model: Updated = UPDATES[element_of(segment)]
         total = 0
-        for pages, old in zip(region.pages(memory), layers, strict=True):
-            new = _segment(pages, region, index)[blocks]
+        for layer, old in zip(after.layers, before[index], strict=True):
+            new = _segment(layer, region, index)[places]
             same = np.array_equal(new, model(old))
             _expect(same, "state_update", region, f"{segment.name} is not what it should be")
-            total += _sum_words(new)
-        _expect_sum("state_update", region, measured, total % 2**64)
+            total += sum_words(new)
+        _expect_sum("state_update", region, sums[index], total % WRAP)
 
 
 def _segment(pages: Pages, region: Region, index: int) -> Pages:
@@ -88,22 +148,31 @@ def verify_append(
     memory: Memory,
     region: Region,
     slots: NDArray[np.int64],
-    source: NDArray[np.uint8],
+    rows: NDArray[np.uint8],
     variant: str = "",
+    *,
+    source: Memory | None = None,
+    see: See = host_pages,
 ) -> None:
-    """Every row written equals its row of the source: the layers take them one after the other."""
-    backend.append(memory, slot_plan(region, slots), source, variant)
+    """Every row written equals its row of the source: the layers take them one after the other.
+
+    ``rows`` are the bytes of ``source``, or the source itself where there is none.
+    """
+    backend.append(memory, slot_plan(region, slots), rows if source is None else source, variant)
     written = np.flatnonzero(slots >= 0)
-    step = max(1, _GATHER_BYTES // source.shape[1])
+    blocks = slots[written] // region.group.rows_per_block
+    pages = see(memory, region, blocks)
+    written = written[pages.has(blocks)]
+    step = max(1, _APPENDED_BYTES // rows.shape[1])
     starts = np.cumsum([0, *(size for _, size in region.segments)])
-    for layer, pages in enumerate(region.pages(memory)):
+    for layer, found in enumerate(pages.layers):
         for at in range(0, len(written), step):
             some = written[at : at + step]
-            blocks, rows = np.divmod(slots[some], region.group.rows_per_block)
-            expected = source[(layer * len(slots) + some) % len(source)]
+            blocks, row = np.divmod(slots[some], region.group.rows_per_block)
+            expected = rows[(layer * len(slots) + some) % len(rows)]
             for (offset, size), start in zip(region.segments, starts, strict=False):
-                found = _rows(pages, region, offset, size)[blocks, rows]
-                same = np.array_equal(found, expected[:, start : start + size])
+                there = _rows(found, region, offset, size)[pages.places(blocks), row]
+                same = np.array_equal(there, expected[:, start : start + size])
                 _expect(same, "append", region, "a row differs from its source")
 
 
@@ -121,80 +190,67 @@ def verify_block_copy(
     source: Blocks,
     target: Blocks,
     variant: str = "",
+    see: See = host_pages,
 ) -> None:
     """Every target page equals its source page, and the source is as it was."""
-    before = [_gathered_sum(pages, source) for pages in region.pages(memory)]
+    pages = see(memory, region, source)
+    places = pages.places(source[pages.has(source)])
+    before = [gathered_sum(layer, places) for layer in pages.layers]
     backend.block_copy(memory, copy_plan(region, source, target), variant)
-    for pages, old in zip(region.pages(memory), before, strict=True):
-        same = _pages_equal(pages, source, pages, target)
-        _expect(same, "block_copy", region, "a page differs from its source")
-        _expect(_gathered_sum(pages, source) == old, "block_copy", region, "a source has changed")
+    copied = see(memory, region, target[pages.has(source)])
+    pages = see(memory, region, source)
+    both = pages.has(source) & copied.has(target)
+    for layer, same, old in zip(pages.layers, copied.layers, before, strict=True):
+        equal = _pages_equal(layer, pages.places(source[both]), same, copied.places(target[both]))
+        _expect(equal, "block_copy", region, "a page differs from its source")
+        _expect(gathered_sum(layer, places) == old, "block_copy", region, "a source has changed")
 
 
 def verify_zero(
-    backend: Backend, memory: Memory, region: Region, blocks: Blocks, variant: str = ""
+    backend: Backend,
+    memory: Memory,
+    region: Region,
+    blocks: Blocks,
+    variant: str = "",
+    see: See = host_pages,
 ) -> None:
     """Every byte of the pages is zero."""
     backend.zero(memory, whole_blocks_plan(region, blocks), variant)
-    for pages in region.pages(memory):
-        clear = not any(some.any() for some in _gathered(pages, blocks))
+    pages = see(memory, region, blocks)
+    places = pages.places(blocks[pages.has(blocks)])
+    for layer in pages.layers:
+        clear = not any(some.any() for some in gathered(layer, places))
         _expect(clear, "zero", region, "a byte is not zero")
 
 
 def verify_swapped(
-    operation: str, memory: Memory, region: Region, blocks: Blocks, host: Memory
+    operation: str,
+    memory: Memory,
+    region: Region,
+    blocks: Blocks,
+    host: Memory,
+    see: See = host_pages,
 ) -> None:
     """The blocks equal those of the host's memory, one behind the other with all their layers."""
     page, layers = region.part.page_bytes, len(region.part.layers)
     view = np.asarray(memoryview(host))[: len(blocks) * layers * page]
     on_host = view.reshape(len(blocks), layers, page)
-    for layer, pages in enumerate(region.pages(memory)):
-        there = on_host[:, layer]
-        same = _pages_equal(pages, blocks, there, np.arange(len(blocks), dtype=np.uint32))
+    pages: HostPages = see(memory, region, blocks)
+    seen = np.flatnonzero(pages.has(blocks))
+    places = pages.places(blocks[seen])
+    for index, layer in enumerate(pages.layers):
+        same = _pages_equal(layer, places, on_host[:, index], seen)
         _expect(same, operation, region, "a page differs from its copy")
 
 
-def checksum(memory: Memory, region: Region, runs: Runs) -> int:
-    """The sum, modulo 2**64, of the 64-bit words of every run in every layer, by NumPy.
-
-    Runs of one shape are gathered together; their last bytes are extended with zeros to a word.
-    """
-    total = 0
-    shapes = np.unique(runs[:, 1:], axis=0)
-    for pages in region.pages(memory):
-        for first, rows in shapes:
-            blocks = runs[(runs[:, 1] == first) & (runs[:, 2] == rows), 0]
-            for gathered in _gathered(pages, blocks):
-                for offset, size in region.segments:
-                    start = offset + int(first) * size
-                    total += _sum_words(gathered[:, start : start + int(rows) * size])
-    return total % 2**64
-
-
-def _gathered(pages: Pages, blocks: Blocks) -> Iterator[Pages]:
-    """Copies of the blocks' pages, a few at a time, so that what is gathered stays in cache."""
-    step = max(1, _GATHER_BYTES // pages.shape[1])
-    buffer = np.empty((min(step, len(blocks)), pages.shape[1]), np.uint8)
-    for at in range(0, len(blocks), step):
-        some = blocks[at : at + step]
-        yield np.take(pages, some, axis=0, out=buffer[: len(some)], mode="clip")
-
-
-def _gathered_sum(pages: Pages, blocks: Blocks) -> int:
-    return sum(map(_sum_words, _gathered(pages, blocks))) % 2**64
-
-
-def _pages_equal(pages: Pages, blocks: Blocks, others: Pages, other_blocks: Blocks) -> bool:
-    both = zip(_gathered(pages, blocks), _gathered(others, other_blocks), strict=True)
+def _pages_equal(
+    pages: Pages,
+    places: NDArray[np.int64],
+    others: Pages,
+    other_places: NDArray[np.int64],
+) -> bool:
+    both = zip(gathered(pages, places), gathered(others, other_places), strict=True)
     return all(np.array_equal(some, same) for some, same in both)
-
-
-def _sum_words(runs: NDArray[np.uint8]) -> int:
-    missing = -runs.shape[1] % _WORD
-    if missing:
-        runs = np.pad(runs, ((0, 0), (0, missing)))
-    words = np.ascontiguousarray(runs).view("<u8")
-    return int(words.sum(dtype=np.uint64))
 
 
 def _expect_sum(operation: str, region: Region, measured: int, expected: int) -> None:
@@ -207,3 +263,13 @@ def _expect(holds: bool, operation: str, region: Region, why: str) -> None:
             f"{operation} of {region.part.cache.key!r} moved the wrong bytes: {why}",
             hint="It was not timed. Please report it with the output of `kvprof doctor`.",
         )
+
+
+def verify_guards(memories: dict[str, Memory]) -> None:
+    """Nothing has written just before or just behind the memories, by what they are called."""
+    for name, memory in memories.items():
+        if not memory.guards_intact():
+            raise VerificationError(
+                f"an operation has written outside {name}",
+                hint="Nothing was timed. Please report it with the output of `kvprof doctor`.",
+            )

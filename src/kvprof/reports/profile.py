@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
 
 from kvprof.document import Document
-from kvprof.profile_result import AllocationResult, DeviceResult, ProfileResult
+from kvprof.profile_result import ProfileResult
 from kvprof.reports.balance import balance_sheet
 from kvprof.reports.grid import grid_sheet, shape_text
-from kvprof.reports.orders import order_text, orders_sheet
+from kvprof.reports.orders import orders_sheet
+from kvprof.reports.profile_head import allocation_sheets, head_sheet
 from kvprof.reports.sheet import Column, Sheet
 from kvprof.units import (
     format_bytes,
@@ -59,81 +60,21 @@ def _but_for_order(result: ProfileResult) -> Hashable:
 def _group_sheets(group: Sequence[ProfileResult]) -> list[Sheet]:
     first = group[0]
     if len(group) == 1:
-        return [_head(first), _streams(first), _fragmentation(first), *_capacity(first)]
+        return [
+            head_sheet(first),
+            *allocation_sheets(first),
+            _streams(first),
+            _fragmentation(first),
+            *_capacity(first),
+        ]
     warnings = (f"{shape_text(r)}: {warning}" for r in group for warning in _warnings(r))
     grid = grid_sheet(f"{first.model.name}, engine {first.engine}", group)
     capacity, *_ = _capacity(first)  # of the memory; a balance is of one shape's pools
     return [
-        _head(first, shapes=len(group)),
+        head_sheet(first, shapes=len(group)),
         replace(grid, notes=(*grid.notes, *warnings)),
         replace(capacity, notes=()),
     ]
-
-
-def _head(result: ProfileResult, shapes: int = 1) -> Sheet:
-    model, sizes, device, pool = result.model, result.bytes, result.device, result.allocation
-    kept = [f"{format_bytes(sizes.per_token)} per token in {result.cache_dtype}"]
-    kept = kept if sizes.per_token else []
-    kept += [f"windows of {format_bytes(sizes.window)}"] if sizes.window else []
-    kept += _state(result)
-    ceilings = ", ".join(f"{kind} {format_rate(rate)}" for kind, rate in device.ceilings.items())
-    inferred = ", inferred from its fields" if model.inferred else ""
-    block = f", blocks of {result.block_size} tokens" if result.block_size else ""
-    rows = (
-        ("model", f"{model.name}: {model.architecture}; {', '.join(kept)}"),
-        ("read by", f"{model.plugin}{inferred}"),
-        (
-            "workload",
-            f"{f'{shapes} shapes' if shapes > 1 else f'{shape_text(result)} tokens'}, "
-            f"engine {result.engine}{block}, "
-            f"{order_text(result.memory_order)}",
-        ),
-        ("device", f"{device.name}, {device.instruction_set}"),
-        ("threads", _threads(device)),
-        ("ceilings", f"{ceilings} (contiguous, same memory, same run)"),
-        (
-            "pool",
-            f"{format_bytes(pool.pool_bytes)} in {pool.blocks:,} blocks and "
-            f"{format_bytes(pool.ceiling_bytes)} for ceilings, touched in "
-            f"{format_seconds(pool.touch_seconds)}",
-        ),
-        ("pages", ", ".join(_pages(pool))),
-        (
-            "allocator",
-            f"{format_seconds(1 / pool.block_ops_per_s)} per block allocated or freed in C++, "
-            f"{format_seconds(pool.python_call_seconds)} per Python call of 16 blocks",
-        ),
-    )
-    columns = (Column("", _LEFT), Column("", _LEFT, wraps=True))
-    return Sheet(f"kvprof profile: {model.name} on {device.backend}", columns, rows)
-
-
-def _state(result: ProfileResult) -> list[str]:
-    fixed = result.bytes.fixed_per_sequence
-    return [f"state of {format_bytes(fixed)}, {result.state_dtype}"] if fixed else []
-
-
-def _threads(device: DeviceResult) -> str:
-    """Each thread's CPU, and the NUMA nodes of them all."""
-    cpus = ", ".join(str(one.cpu) for one in device.cpus)
-    nodes = sorted({one.node for one in device.cpus if one.node is not None})
-    where = f" of NUMA node {', '.join(map(str, nodes))}" if nodes else ""
-    loose = sum(not one.pinned for one in device.cpus)
-    pinned = f"; {loose} not pinned, the system refused" if loose else ", pinned"
-    return f"{format_plural(device.threads, 'thread')} on CPU {cpus}{where}{pinned}"
-
-
-def _pages(pool: AllocationResult) -> Iterator[str]:
-    """What the system really gave: huge pages, nodes, locks."""
-    asked = "asked for" if pool.policy == "huge_pages" else "not asked for"
-    if pool.huge_page_bytes is None:
-        yield f"huge pages {asked} (the system does not say what it gave)"
-    else:
-        part = pool.huge_page_bytes / (pool.pool_bytes + pool.ceiling_bytes)
-        yield f"huge pages {asked}, {format_ratio(min(part, 1.0))} in huge pages"
-    for node, size in (pool.node_bytes or {}).items():
-        yield f"{format_bytes(size)} on NUMA node {node}"
-    yield "locked" if pool.locked else f"not locked ({pool.lock_refused})"
 
 
 def _streams(result: ProfileResult) -> Sheet:

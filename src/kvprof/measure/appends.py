@@ -1,0 +1,117 @@
+"""Rows to append: where they come from, and prefill and decode as jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from kvprof._core import Backend, CacheAllocator, Memory, SlotPlan, StreamResult
+from kvprof.measure.jobs import Job, Workbench
+from kvprof.measure.regions import Region
+from kvprof.measure.sampler import Timed
+from kvprof.measure.tables import (
+    Runs,
+    Shape,
+    last_slots,
+    run_slots,
+    shuffled_places,
+    slot_plan,
+)
+from kvprof.measure.verify import verify_append
+
+_CACHED_BYTES = 256 * 1024
+"""Rows of the host come from a buffer that stays in cache, as if just computed."""
+_MOST_BYTES = 256 * 2**20
+_DECODE_STEPS = 8
+
+
+class Rows(Struct, frozen=True):
+    """Random rows ``[rows, row_bytes]`` to append, and the device's memory that has them, if any.
+
+    Rows of a memory are streamed from it: what appends them reads as much as it writes.
+    """
+
+    bytes: NDArray[np.uint8]
+    memory: Memory | None
+
+    @property
+    def counted(self) -> int:
+        """How often each byte written counts."""
+        return 1 if self.memory is None else 2
+
+    @property
+    def ceiling(self) -> str:
+        return "write" if self.memory is None else "copy"
+
+    def append(
+        self, backend: Backend, memory: Memory, plan: SlotPlan, variant: str
+    ) -> StreamResult:
+        """Append them, for the clock."""
+        if self.memory is not None:
+            return backend.append(memory, plan, self.memory, variant)
+        self.bytes.max()  # brought back into the cache that a flush has emptied
+        return backend.append(memory, plan, self.bytes, variant)
+
+
+def rows_to_append(bench: Workbench, count: int, layers: int, row_bytes: int) -> Rows:
+    """As many rows as fit in a cache, or, of a device's memory, for all layers up to 256 MiB."""
+    if not bench.own_memory:
+        size = (max(1, min(count, _CACHED_BYTES // row_bytes)), row_bytes)
+        return Rows(np.random.default_rng(bench.seed).integers(0, 256, size, np.uint8), None)
+    rows = max(1, min(count * layers, _MOST_BYTES // row_bytes))
+    memory, found = bench.random_rows(rows, row_bytes)
+    return Rows(found, memory)
+
+
+def append_jobs(
+    bench: Workbench, region: Region, runs: Runs, allocator: CacheAllocator, shape: Shape
+) -> Iterator[Job]:
+    """Prefill writes all rows of every sequence; decode one row of each, a new one each step."""
+    places = shuffled_places(region.blocks, bench.seed).astype(np.int64)
+    rows_per_block = region.group.rows_per_block
+    kept = last_slots(allocator, region.group, region.group_index)
+    steps = [
+        np.array([slots[-1 - step % len(slots)] for slots in kept if len(slots)])
+        for step in range(_DECODE_STEPS)
+    ]
+    for tokens, fresh in ((shape.tokens, [run_slots(runs, rows_per_block)]), (1, steps)):
+        moved = [places[s // rows_per_block] * rows_per_block + s % rows_per_block for s in fresh]
+        yield _append_job(bench, region, moved, "shuffled", Shape(shape.sequences, tokens))
+        yield _append_job(bench, region, fresh, "fresh", Shape(shape.sequences, tokens))
+        if shape.tokens == 1:
+            return
+
+
+def _append_job(
+    bench: Workbench, region: Region, steps: list[NDArray[np.int64]], order: str, shape: Shape
+) -> Job:
+    backend, memory = bench.backend, bench.pool.memory
+    plans = [slot_plan(region, step) for step in steps]
+    rows = rows_to_append(bench, len(steps[0]), len(region.part.layers), region.row_bytes)
+    in_turn = cycle(plans)
+
+    def verify(variant: str) -> None:
+        for step in steps[:1] if bench.once else steps:
+            verify_append(backend, memory, region, step, rows.bytes, variant, source=rows.memory)
+
+    def run(variant: str) -> Timed:
+        return rows.append(backend, memory, next(in_turn), variant)
+
+    return Job(
+        op="append",
+        cache=region.part.cache.key,
+        order=order,
+        sequences=shape.sequences,
+        tokens=shape.tokens,
+        run_bytes=max(segment.row_bytes for segment in region.part.segments),
+        footprint_bytes=plans[0].nbytes * rows.counted,
+        ceiling=rows.ceiling,
+        kernel=f"append {region.part.cache.key} {len(steps)}",
+        variants=backend.variants("append"),
+        verify=verify,
+        run=run,
+    )

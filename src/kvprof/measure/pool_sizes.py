@@ -1,0 +1,115 @@
+"""What is free in, how much of it a profile takes for blocks, for ceilings and of the host out."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kvprof.errors import DeviceError
+from kvprof.units import format_bytes
+
+CACHES_OVER = 5
+"""A working set is at least this many times the last-level cache."""
+APART_OVER = 4
+"""So many times the last-level cache are set apart for ceilings, a pass over each half of it."""
+
+_GIB = 2**30
+_USABLE = 0.9
+
+
+class Shares(Struct, frozen=True):
+    """What a profile takes of a kind of memory.
+
+    Attributes
+    ----------
+    of_free, most_bytes
+        The default: one part in so many of what can be used, at most so many bytes.
+    apart_bytes, apart_of
+        Set apart for ceilings: so many bytes, at most one part in so many of the memory.
+    host_of_pool, host_of_free, host_bytes
+        Of the host: one part in so many of the memory and of what the host has, at most so much.
+    """
+
+    of_free: int
+    most_bytes: int
+    apart_bytes: int
+    apart_of: int
+    host_of_pool: int
+    host_of_free: int
+    host_bytes: int
+
+
+SHARED_WITH_THE_HOST = Shares(4, 4 * _GIB, _GIB // 2, 4, 16, 1, _GIB // 4)
+OF_ITS_OWN = Shares(2, 16 * _GIB, 4 * _GIB, 2, 1, 8, 2 * _GIB)
+"""A device that moves terabytes a second needs 2 GiB for a pass to be long enough for its clock,
+and a link is told best by few long copies."""
+
+
+class PoolSizes(Struct, frozen=True):
+    """Bytes of blocks, of ceilings, and of the host's memory; and the least that tells enough."""
+
+    pool_bytes: int
+    ceiling_bytes: int
+    host_bytes: int
+    least_bytes: int
+    shares: Shares
+    cache_bytes: int
+    host_free_bytes: int
+
+    def of(self, total_bytes: int) -> PoolSizes:
+        """The same for a memory of so many bytes."""
+        shares = self.shares
+        return _divided(total_bytes, shares, self.cache_bytes, self.host_free_bytes)
+
+
+def pool_sizes(
+    stream_memory: int | None,
+    *,
+    available_bytes: int,
+    host_bytes: int,
+    cache_bytes: int,
+    own_memory: bool,
+) -> PoolSizes:
+    """How much to allocate: what was asked for, or the default, if that much can be used now.
+
+    By default at least nine times the last-level cache: five for the working set and four for
+    ceilings, which also flush the caches.
+
+    Raises
+    ------
+    DeviceError
+        When it is more than can be used; the message says how much would do.
+    """
+    shares = OF_ITS_OWN if own_memory else SHARED_WITH_THE_HOST
+    least = (CACHES_OVER + APART_OVER) * cache_bytes
+    usable = int(available_bytes * _USABLE)
+    wanted = stream_memory
+    if wanted is None:
+        wanted = max(least, min(usable // shares.of_free, shares.most_bytes))
+    if wanted > usable:
+        raise _too_much(wanted, usable, available_bytes, by_default=stream_memory is None)
+    return _divided(wanted, shares, cache_bytes, host_bytes)
+
+
+def _divided(total: int, shares: Shares, cache: int, host_free: int) -> PoolSizes:
+    apart = min(max(APART_OVER * cache, shares.apart_bytes), total // shares.apart_of)
+    apart = max(apart, min(APART_OVER * cache, total - CACHES_OVER * cache))
+    if total >= (CACHES_OVER + APART_OVER) * cache:
+        apart = min(apart, total - CACHES_OVER * cache)
+    host = min(shares.host_bytes, total // shares.host_of_pool, host_free // shares.host_of_free)
+    least = (CACHES_OVER + APART_OVER) * cache
+    return PoolSizes(total - apart, apart, max(1, host), least, shares, cache, host_free)
+
+
+def _too_much(wanted: int, usable: int, free: int, *, by_default: bool) -> DeviceError:
+    mib = usable // 2**20
+    if by_default:
+        return DeviceError(
+            f"a profile needs {format_bytes(wanted)}, {CACHES_OVER + APART_OVER} times the "
+            f"last-level cache, and {format_bytes(usable)} can be used now",
+            hint=f"Give less with --stream-memory {mib}MiB; caches may serve it.",
+        )
+    return DeviceError(
+        f"--stream-memory of {format_bytes(wanted)} ({wanted} bytes) is more than the "
+        f"{format_bytes(usable)} that can be used now; {format_bytes(free)} are free",
+        hint=f"Try --stream-memory {mib}MiB or less.",
+    )

@@ -1,0 +1,67 @@
+"""What was measured in, what limits the figures out, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kvprof.layout import CacheLayout
+from kvprof.measure.derived import step_streams
+from kvprof.measure.jobs import Streamed, Workbench
+from kvprof.measure.pool_sizes import APART_OVER, CACHES_OVER
+from kvprof.operations import STEP_OPERATIONS
+from kvprof.units import format_bytes
+
+
+def left_out_of_the_step(operations: frozenset[str], layout: CacheLayout) -> Iterator[str]:
+    """What the decode step needs and nobody asked to time."""
+    streams = step_streams(layout, 1)
+    missing = {best for _, (best, *others) in streams if not {best, *others} & operations}
+    if missing:
+        yield (
+            f"not timed by --operations: {', '.join(filter(missing.__contains__, STEP_OPERATIONS))}"
+            "; where the decode step needs one of them it takes its ceiling"
+        )
+
+
+def warnings(
+    bench: Workbench, live: int, streams: Sequence[Streamed], dropped: Sequence[str]
+) -> Iterator[str]:
+    """How the memory, the machine and the time fell short; ``dropped`` are jobs not timed."""
+    least = (CACHES_OVER + APART_OVER) * bench.backend.facts.last_level_cache_bytes
+    if bench.pool.nbytes + bench.pool.ceiling_bytes < least:
+        yield (
+            f"the memory streamed is less than {format_bytes(least)}, {CACHES_OVER + APART_OVER} "
+            "times the last-level cache: caches may have served a part of it; give a larger "
+            "--stream-memory"
+        )
+    if not live:
+        yield (
+            "no request was live when the traffic stopped: the pool is too small for it to tell "
+            "fragmentation; give a larger --stream-memory or fewer --tokens"
+        )
+    if bench.once:
+        yield (
+            "--profiler-safe: each operation was timed by one pass of its first variant, beside "
+            "one of its ceiling, with no caches flushed; no variants were compared, and no rate, "
+            "ratio or step is a measurement"
+        )
+    noisy = sum(stream.paired.noisy for stream in streams)
+    if noisy and not bench.once:
+        yield (
+            f"{noisy} of {len(streams)} streams are noisy: their ceiling, or their ratio, is not "
+            "known to 5 %; compare ratios with care, give a longer --time-budget, or run again on "
+            "a quieter machine"
+        )
+    disturbed = sum(sum(stream.paired.disturbed.values()) for stream in streams)
+    left_out = sum(stream.paired.dropped for stream in streams)
+    if disturbed:
+        yield (
+            f"{disturbed} samples were interrupted or throttled, of which {left_out} were left out"
+        )
+    if not all(bench.backend.pinned):
+        yield "threads could not be pinned to their CPUs: the system may move them about"
+    if dropped:
+        yield (
+            f"not measured within --time-budget: {'; '.join(dropped)}; where the decode step needs "
+            "one of them it takes its ceiling"
+        )
