@@ -25,7 +25,6 @@ from kvprof.measure.verify import verify_append
 
 _CACHED_BYTES = 256 * 1024
 """Rows of the host come from a buffer that stays in cache, as if just computed."""
-_MOST_BYTES = 256 * 2**20
 _DECODE_STEPS = 8
 
 
@@ -58,11 +57,11 @@ class Rows(Struct, frozen=True):
 
 
 def rows_to_append(bench: Workbench, count: int, layers: int, row_bytes: int) -> Rows:
-    """As many rows as fit in a cache, or, of a device's memory, for all layers up to 256 MiB."""
+    """As many rows as fit in a cache, or, of a device's memory, for all layers."""
     if not bench.own_memory:
         size = (max(1, min(count, _CACHED_BYTES // row_bytes)), row_bytes)
         return Rows(np.random.default_rng(bench.seed).integers(0, 256, size, np.uint8), None)
-    rows = max(1, min(count * layers, _MOST_BYTES // row_bytes))
+    rows = max(1, min(count * layers, bench.pool.shares.moved_bytes // row_bytes))
     memory, found = bench.random_rows(rows, row_bytes)
     return Rows(found, memory)
 

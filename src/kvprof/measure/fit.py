@@ -18,8 +18,6 @@ from kvprof.units import format_bytes, format_plural, format_tokens
 COMPILED_POLICIES = ("blocks",)
 _DEFAULT_TOKENS = (4096, 2048, 1024, 512, 256, 128, 64, 32, 16)
 _WANTED_SEQUENCES = 4
-_ENOUGH_BYTES = 2**29
-_MOST_BYTES = 2**30
 
 
 def fit(
@@ -32,9 +30,9 @@ def fit(
 ) -> tuple[Placement, AllocationPlan, int]:
     """Place the model in the pool for sequences of ``tokens`` tokens; return how many there are.
 
-    Without ``tokens`` the longest of 4k, 2k, ... of which four need no more than a gigabyte, else
-    of which one fits; without ``sequences`` enough for half a gigabyte and no fewer than four,
-    where they fit. Streaming more would cost samples and tell no more.
+    Without ``tokens`` the longest of 4k, 2k, ... of which four need no more than twice the pool's
+    ``batch_bytes``, else of which one fits; without ``sequences`` enough for ``batch_bytes`` and no
+    fewer than four, where they fit.
 
     Raises
     ------
@@ -49,9 +47,10 @@ def fit(
     if not fitting:
         raise _too_small(placed[-1][1], pool, sequences or 1)
     wanted = sequences or _WANTED_SEQUENCES
-    modest = [pair for pair in fitting if wanted * pair[1].peak_bytes <= _MOST_BYTES]
+    enough_bytes = pool.shares.batch_bytes
+    modest = [pair for pair in fitting if wanted * pair[1].peak_bytes <= 2 * enough_bytes]
     placement, plan = (modest or fitting)[0]
-    enough = max(wanted, -(-_ENOUGH_BYTES // max(1, plan.peak_bytes)))
+    enough = max(wanted, -(-enough_bytes // max(1, plan.peak_bytes)))
     return placement, plan, sequences or min(int(plan.concurrency or 0), enough)
 
 

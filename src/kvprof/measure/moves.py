@@ -20,12 +20,11 @@ from kvprof.measure.tables import (
 )
 from kvprof.measure.verify import verify_block_copy, verify_swapped, verify_zero
 
-_MOST_BYTES = 256 * 2**20
 _LINK_OF = {"swap_out": "device_to_host", "swap_in": "host_to_device"}
 
 
 def move_jobs(bench: Workbench, region: Region, runs: Runs, tokens: int) -> Iterator[Job]:
-    """Move as many blocks as the sequences hold, at most 256 MiB, drawn from all of the pool.
+    """Move as many blocks as the sequences hold, within ``moved_bytes``, drawn from all of the pool.
 
     A copy is the fork of a sequence, zeroing what some engines do with blocks before they reuse
     them, a swap the preemption of a sequence to the host, where a block's layers lie together.
@@ -33,7 +32,7 @@ def move_jobs(bench: Workbench, region: Region, runs: Runs, tokens: int) -> Iter
     places = shuffled_places(region.blocks, bench.seed)
     block_bytes = region.part.page_bytes * len(region.part.layers)
     held = len(np.unique(runs[:, 0]))
-    most = min(held, max(1, _MOST_BYTES // block_bytes))
+    most = min(held, max(1, bench.pool.shares.moved_bytes // block_bytes))
     on_host = min(most, bench.pool.host.nbytes // block_bytes)
     copied = min(most, region.blocks // 2)
     if copied:

@@ -13,7 +13,13 @@ from kvprof._core import Backend, Memory, OutOfBlocks
 from kvprof.errors import DeviceError, UsageError
 from kvprof.host import available_memory, huge_page_bytes, node_bytes
 from kvprof.measure.phases import phase
-from kvprof.measure.pool_sizes import PoolSizes, pool_sizes
+from kvprof.measure.pool_sizes import (
+    OF_ITS_OWN,
+    SHARED_WITH_THE_HOST,
+    PoolSizes,
+    Shares,
+    pool_sizes,
+)
 from kvprof.units import format_bytes
 
 Progress = Callable[[str, float], None]
@@ -38,6 +44,11 @@ class Pool(Struct, frozen=True):
     huge_page_bytes: int | None
     node_bytes: dict[str, int] | None
     lock_refused: str | None
+
+    @property
+    def shares(self) -> Shares:
+        """What a profile takes of this kind of memory."""
+        return SHARED_WITH_THE_HOST if self.memory.on_host else OF_ITS_OWN
 
     def release(self) -> None:
         """Give both memories back."""

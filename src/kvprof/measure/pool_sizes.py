@@ -27,6 +27,9 @@ class Shares(Struct, frozen=True):
         Set apart for ceilings: so many bytes, at most one part in so many of the memory.
     host_of_pool, host_of_free, host_bytes
         Of the host: one part in so many of the memory and of what the host has, at most so much.
+    batch_bytes, moved_bytes
+        What the sequences of a profile hold at the least, and what copies move at the most: a pass
+        must be long for the device's clock, and streaming more would cost samples and tell no more.
     """
 
     of_free: int
@@ -36,10 +39,32 @@ class Shares(Struct, frozen=True):
     host_of_pool: int
     host_of_free: int
     host_bytes: int
+    batch_bytes: int
+    moved_bytes: int
 
 
-SHARED_WITH_THE_HOST = Shares(4, 4 * _GIB, _GIB // 2, 4, 16, 1, _GIB // 4)
-OF_ITS_OWN = Shares(2, 16 * _GIB, 4 * _GIB, 2, 1, 8, 2 * _GIB)
+SHARED_WITH_THE_HOST = Shares(
+    of_free=4,
+    most_bytes=4 * _GIB,
+    apart_bytes=_GIB // 2,
+    apart_of=4,
+    host_of_pool=16,
+    host_of_free=1,
+    host_bytes=_GIB // 4,
+    batch_bytes=_GIB // 2,
+    moved_bytes=_GIB // 4,
+)
+OF_ITS_OWN = Shares(
+    of_free=2,
+    most_bytes=16 * _GIB,
+    apart_bytes=4 * _GIB,
+    apart_of=2,
+    host_of_pool=1,
+    host_of_free=8,
+    host_bytes=2 * _GIB,
+    batch_bytes=2 * _GIB,
+    moved_bytes=_GIB,
+)
 """A device that moves terabytes a second needs 2 GiB for a pass to be long enough for its clock,
 and a link is told best by few long copies."""
 

@@ -43,6 +43,7 @@ def head_sheet(result: ProfileResult, shapes: int = 1) -> Sheet:
         ("device", f"{device.name}, {device.instruction_set}"),
         _units(device),
         ("ceilings", f"{ceilings} (contiguous, same memory, same run)"),
+        *_bus(device),
         *([("link", f"{links} (one copy of pinned memory)")] if links else []),
         (
             "pool",
@@ -76,6 +77,13 @@ def _units(device: DeviceResult) -> tuple[str, str]:
     loose = sum(not one.pinned for one in device.cpus)
     pinned = f"; {loose} not pinned, the system refused" if loose else ", pinned"
     return "threads", f"{format_plural(device.threads, 'thread')} on CPU {cpus}{where}{pinned}"
+
+
+def _bus(device: DeviceResult) -> Iterator[tuple[str, str]]:
+    """The peak that the device's attributes promise, beside what was measured."""
+    if (peak := device.bus_peak_bytes_per_s) is not None:
+        part = format_ratio(device.ceilings["read"] / peak)
+        yield "bus", f"{format_rate(peak)} (2 x memory clock x width); reads reach {part} of it"
 
 
 def _pages(device: DeviceResult, pool: AllocationResult) -> Iterator[str]:
