@@ -78,9 +78,9 @@ def test_a_device_is_profiled_as_a_cpu_is(profile) -> None:
         "swap_out": "device_to_host",
         "swap_in": "host_to_device",
     }
-    # One decode step of a layer streams 132 B a token of its index, and gathers 64 rows of 1,152 B.
+    # Of each sequence and layer: an index of 128 bfloat16 a token, and 64 rows of 1,152 B.
     sparse = found["sparse_read", "latent"]
-    assert sparse["bytes"] == 2 * 3 * (256 * 132 + 64 * 1152)
+    assert sparse["bytes"] == 2 * 3 * (256 * 256 + 64 * 1152)
     assert sparse["run_bytes"] == 1152
     # 2 sequences x 256 tokens x 3 layers, over the link once.
     assert found["swap_out", "latent"]["bytes"] == 2 * 256 * 3 * 1152

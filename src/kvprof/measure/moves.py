@@ -24,7 +24,7 @@ _LINK_OF = {"swap_out": "device_to_host", "swap_in": "host_to_device"}
 
 
 def move_jobs(bench: Workbench, region: Region, runs: Runs, tokens: int) -> Iterator[Job]:
-    """Move as many blocks as the sequences hold, within ``moved_bytes``, drawn from all of the pool.
+    """Move as many blocks as the sequences hold, within ``moved_bytes``, drawn from the whole pool.
 
     A copy is the fork of a sequence, zeroing what some engines do with blocks before they reuse
     them, a swap the preemption of a sequence to the host, where a block's layers lie together.
