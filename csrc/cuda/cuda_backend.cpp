@@ -108,7 +108,7 @@ std::vector<std::string> CudaBackend::variants(Stream stream) const {
 StreamResult CudaBackend::pass(const char* name, std::int64_t nbytes, const Work& work) {
   const NvtxRange range(name, nbytes);
   checksums_.clear();
-  const PassTime time = timer_.time(work);
+  const PassTiming time = timer_.time(work);
   StreamResult result;
   result.seconds = time.seconds;
   result.nbytes = nbytes;

@@ -41,7 +41,7 @@ PassTimer::PassTimer(DeviceContext& context, bool blocking)
 
 void PassTimer::release() { __atomic_store_n(&shared_->go, 1u, __ATOMIC_RELEASE); }
 
-PassTime PassTimer::time(const Work& work) {
+PassTiming PassTimer::time(const Work& work) {
   *shared_ = Shared{};
   try {
     if (blocking_) hold_back_();
@@ -67,7 +67,7 @@ PassTime PassTimer::time(const Work& work) {
   return {stop_.seconds_since(start_), known ? cycles / static_cast<double>(elapsed) * 1e9 : 0};
 }
 
-PassTime PassTimer::time_submission(const Work& work) {
+PassTiming PassTimer::time_submission(const Work& work) {
   context_.synchronize();
   const auto start = std::chrono::steady_clock::now();
   work();

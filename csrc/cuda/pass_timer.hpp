@@ -9,7 +9,7 @@
 namespace kvprof::cuda {
 
 /// What one pass took, and at which clock of the multiprocessors (0: too short to tell).
-struct PassTime {
+struct PassTiming {
   double seconds;
   double clock_hz;
 };
@@ -38,11 +38,11 @@ class PassTimer {
 
   /// Times what `work` launches on the context's stream; it may queue some hundred launches and
   /// must not wait for any. Returns when all is done. Throws DeviceFault when any of it failed.
-  PassTime time(const Work& work);
+  PassTiming time(const Work& work);
 
   /// Wall clock from the first submission until all is done, for what the host submits piece by
   /// piece.
-  PassTime time_submission(const Work& work);
+  PassTiming time_submission(const Work& work);
 
  private:
   /// Page-locked: the host and the device both write it.

@@ -6,6 +6,7 @@ A real device does not fail on demand, so this runs over an emulated one (`KVPRO
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import re
 import subprocess
@@ -38,6 +39,7 @@ Held = tuple[int, int, int]
 
 def held() -> Held:
     """Allocations, handles and bytes of the device that are held now."""
+    gc.collect()  # what earlier tests have left
     names = ("live_allocations", "live_handles", "held_bytes")
     functions = [getattr(EMULATOR, f"kvprof_emulated_{name}") for name in names]
     for function in functions:
