@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvprof._core import CopyPlan, CpuBackend
+from kvprof._core import CopyPlan, CpuBackend, PagePlan
 from kvprof.layout import Once
 from kvprof.measure.host_pages import See, copied, host_pages
 from kvprof.measure.jobs import Workbench, run_jobs
@@ -24,6 +24,7 @@ from kvprof.measure.tables import (
     page_plan,
     run_slots,
     shuffled,
+    shuffled_places,
     table_runs,
     whole_blocks_plan,
 )
@@ -248,3 +249,32 @@ def test_a_variant_that_does_nothing_is_caught_though_the_others_have_done_it(
     assert wanted
     with pytest.raises(VerificationError, match=operation):
         run_jobs(bench, regions, wanted, 1.0, lambda what, part: None)
+
+
+def test_a_swap_in_of_one_block_for_all_is_caught_though_a_ceiling_left_the_host_all_alike(
+    backend: CpuBackend, pool: Pool, small: Callable, placed: Callable
+) -> None:
+    plan, _ = placed(small("gqa"), 90, 16)
+    regions = map_regions(plan)
+    page, layers = regions[0].part.page_bytes, len(regions[0].part.layers)
+
+    def the_first(backend: CpuBackend, source: Any, target: Any, plan: Any, variant: str) -> Any:
+        count = plan.nbytes // (page * layers)
+        first = PagePlan(
+            base_bytes=0,
+            layer_stride_bytes=page,
+            block_stride_bytes=page * layers,
+            layers=layers,
+            segments=[(0, page)],
+            runs=np.array([[0, 0, 1]] * count, np.uint32),
+        )
+        places = shuffled_places(regions[0].blocks, 3)[:count]
+        there = whole_blocks_plan(regions[0], places)
+        return backend.swap(source, target, CopyPlan(first, there), variant)
+
+    bench = Workbench(Wrapped(backend, "swap", the_first), pool, seed=3)  # type: ignore[arg-type]
+    jobs = workload_jobs(bench, regions, admit_all(plan, [90, 17], 0), 0)
+    backend.ceiling(pool.host, "write", "", 0, pool.host.nbytes)
+    (job,) = [job for job in jobs if job.op == "swap_in"]
+    with pytest.raises(VerificationError, match="swap_in"):
+        job.verify("")

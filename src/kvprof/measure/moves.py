@@ -116,10 +116,10 @@ def _swap_job(
     sequences, length = _shape(region, blocks, tokens)
 
     def verify(variant: str) -> None:
-        # The target is made another first: else the two might be alike whatever is copied.
-        if target is pool.host:
-            backend.fill(target, 0, target.nbytes, bench.seed + 2)
-        else:
+        # The two are made different first, else they might be alike whatever is copied; and the
+        # host's pages random, since a ceiling may have left pages there that are all alike.
+        backend.fill(pool.host, 0, plan.nbytes, bench.seed + 2)
+        if target is pool.memory:
             backend.zero(target, whole_blocks_plan(region, blocks))
         backend.swap(source, target, plan, variant)
         verify_swapped(operation, pool.memory, region, blocks, pool.host)
