@@ -47,7 +47,7 @@ if(KVPROF_CUDA STREQUAL "EMULATED")
     LANGUAGE CXX COMPILE_OPTIONS "-xc++;-Wno-conversion;-Wno-sign-conversion;-Wno-maybe-uninitialized")
   target_compile_options(kvprof_cuda PRIVATE -ffp-contract=off)
   target_include_directories(kvprof_cuda SYSTEM PUBLIC tests/emulator/include)
-  target_link_libraries(kvprof_cuda PUBLIC kvprof_cpu)
+  target_link_libraries(kvprof_cuda PUBLIC kvprof_core Threads::Threads)
   pybind11_add_module(_cuda MODULE csrc/bindings/cuda_module.cpp)
   target_link_libraries(_cuda PRIVATE kvprof_cuda)
   install(TARGETS _cuda LIBRARY DESTINATION .)
@@ -76,7 +76,7 @@ endif()
 # nvcc sees no pybind11: the headers are slow there, and break with each new release of either.
 # What launches nothing is plain C++.
 add_library(kvprof_cuda STATIC ${KVPROF_CUDA_SOURCES})
-target_link_libraries(kvprof_cuda PUBLIC kvprof_cpu ${CMAKE_DL_LIBS})
+target_link_libraries(kvprof_cuda PUBLIC kvprof_core ${CMAKE_DL_LIBS})
 target_include_directories(kvprof_cuda SYSTEM PUBLIC ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 set_target_properties(kvprof_cuda PROPERTIES
   CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static)

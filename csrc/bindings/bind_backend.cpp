@@ -115,9 +115,8 @@ void bind_reads_and_writes(py::class_<Backend>& backend) {
              const py::object& source, const std::string& variant) {
             if (py::isinstance<MemoryObject>(source)) {
               const std::shared_ptr<Memory> rows = py::cast<MemoryObject&>(source).live();
-              return without_gil(object, [&](Memory& m) {
-                return self.append(m, plan, {rows->data(), rows->nbytes(), true}, variant);
-              });
+              return without_gil(
+                  object, [&](Memory& m) { return self.append(m, plan, Source(*rows), variant); });
             }
             const HeldBytes rows(source);
             return without_gil(object, [&](Memory& m) {

@@ -8,20 +8,20 @@
 #include "cuda/device_facts.hpp"
 #include "cuda/nvtx_range.hpp"
 
-namespace kvprof {
 namespace {
 
-std::pair<int, int> as_pair(CudaVersion version) { return {version.major, version.minor}; }
+namespace cuda = kvprof::cuda;
 
-std::pair<int, int> runtime_version() { return as_pair(cuda_runtime_version()); }
+std::pair<int, int> as_pair(cuda::CudaVersion version) { return {version.major, version.minor}; }
+
+std::pair<int, int> runtime_version() { return as_pair(cuda::runtime_version()); }
 
 std::optional<std::pair<int, int>> driver_version() {
-  const std::optional<CudaVersion> version = cuda_driver_version();
+  const std::optional<cuda::CudaVersion> version = cuda::driver_version();
   return version ? std::optional(as_pair(*version)) : std::nullopt;
 }
 
 }  // namespace
-}  // namespace kvprof
 
 PYBIND11_MODULE(_cuda, module) {
   namespace py = pybind11;
@@ -36,13 +36,13 @@ PYBIND11_MODULE(_cuda, module) {
 #endif
   // Its types are bound there, once for all backends.
   py::module_::import("kvprof._core");
-  module.def("runtime_version", &kvprof::runtime_version);
-  module.def("driver_version", &kvprof::driver_version, WithoutGil());
-  module.def("unavailable_reason", &kvprof::cuda_unavailable_reason, WithoutGil());
-  module.def("device_count", &kvprof::cuda_device_count, WithoutGil());
-  module.def("device_facts", &kvprof::cuda_device_facts, "index"_a, WithoutGil());
-  module.def("range_push", &kvprof::cuda::push_range, "name"_a, "nbytes"_a = 0);
-  module.def("range_pop", &kvprof::cuda::pop_range);
-  py::class_<kvprof::cuda::CudaBackend, kvprof::Backend>(module, "CudaBackend", py::is_final())
+  module.def("runtime_version", &runtime_version);
+  module.def("driver_version", &driver_version, WithoutGil());
+  module.def("unavailable_reason", &cuda::unavailable_reason, WithoutGil());
+  module.def("device_count", &cuda::device_count, WithoutGil());
+  module.def("device_facts", &cuda::device_facts, "index"_a, WithoutGil());
+  module.def("range_push", &cuda::push_range, "name"_a, "nbytes"_a = 0);
+  module.def("range_pop", &cuda::pop_range);
+  py::class_<cuda::CudaBackend, kvprof::Backend>(module, "CudaBackend", py::is_final())
       .def(py::init<int, bool>(), "index"_a = 0, py::kw_only(), "blocking"_a = true, WithoutGil());
 }

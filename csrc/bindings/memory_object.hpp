@@ -24,7 +24,7 @@ struct MemoryObject {
     return memory;
   }
 
-  bool on_host() const { return live()->place().kind != Place::Kind::cuda; }
+  bool on_host() const { return live()->place().on_host(); }
 };
 
 /// Calls an operation on the memory behind a Python object, without the GIL.

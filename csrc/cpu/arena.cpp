@@ -7,7 +7,8 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "cpu/host_facts.hpp"
+#include "device/checks.hpp"
+#include "device/host_memory.hpp"
 
 namespace kvprof {
 namespace {
@@ -21,9 +22,7 @@ int advice_for(const std::string& policy) {
 }
 
 void refuse_more_than_available(std::int64_t nbytes) {
-  if (nbytes < 1) {
-    throw std::invalid_argument("nbytes is " + std::to_string(nbytes) + ", it must be at least 1");
-  }
+  check_size(nbytes);
   const std::int64_t available = available_memory_bytes();
   if (nbytes > available) {
     throw AllocationError("cannot allocate " + std::to_string(nbytes) +

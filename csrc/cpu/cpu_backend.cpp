@@ -10,6 +10,7 @@
 #include "cpu/variants.hpp"
 #include "device/allocation_cost.hpp"
 #include "device/checks.hpp"
+#include "device/host_memory.hpp"
 
 namespace kvprof {
 namespace {
@@ -165,9 +166,10 @@ StreamResult CpuBackend::append(Memory& memory, const SlotPlan& plan, const Sour
   memory.check_extent(plan.extent_bytes());
   const CopyKernel kernel = variant_named(variant, kernels_.append);
   check_source(memory, plan, source);
+  if (source.memory != nullptr) check_on_host(*source.memory);
   const std::int64_t items =
       static_cast<std::int64_t>(plan.writes().size()) * plan.placement().layers;
-  return stream(items, 1, source.in_memory ? 2 * plan.nbytes() : plan.nbytes(),
+  return stream(items, 1, source.memory != nullptr ? 2 * plan.nbytes() : plan.nbytes(),
                 [&](Share share) -> std::uint64_t {
                   append_rows(plan, share, memory.data(), source, kernel);
                   kernels_.fence();

@@ -13,10 +13,4 @@ std::string cpu_name();
 /// once. By sysfs, else sysconf; 32 MiB when neither knows.
 std::int64_t last_level_cache_bytes(const std::vector<int>& cpus);
 
-/// Memory of this machine, or the limit of this process's control group where that is lower.
-std::int64_t memory_bytes();
-
-/// Memory that can be had now without swapping, within the limit of the control group.
-std::int64_t available_memory_bytes();
-
 }  // namespace kvprof

@@ -40,16 +40,34 @@ ListedCopies copies_of(const Memory& from, const Memory& to, const CopyPlan& pla
           target.layer_stride_bytes};
 }
 
+ListedAppends appends_of(const Memory& memory, const SlotPlan& plan, DeviceList<AppendTile> tiles,
+                         const std::byte* source, std::int64_t source_bytes) {
+  const Placement& placement = plan.placement();
+  ListedAppends appends{};
+  appends.tiles = tiles.data;
+  appends.count = tiles.count;
+  appends.layers = placement.layers;
+  appends.to_base = address(memory.data()) + static_cast<std::uint64_t>(placement.base_bytes);
+  appends.layer_stride = placement.layer_stride_bytes;
+  appends.tokens = plan.tokens();
+  appends.source = address(source);
+  appends.source_row_bytes = placement.row_bytes();
+  appends.source_rows = source_bytes / appends.source_row_bytes;
+  return appends;
+}
+
 }  // namespace
 
 CudaBackend::CudaBackend(int index, bool blocking)
     : context_(std::make_shared<DeviceContext>(index)),
-      facts_(cuda_device_facts(index)),
+      facts_(device_facts(index)),
       has_bulk_copies_(has_bulk_copies(index)),
-      timer_(*context_, blocking),
       tiles_(*context_),
-      checksums_(*context_),
-      rows_(*context_) {}
+      rows_(*context_) {
+  const Turn turn(*context_);
+  timer_ = std::make_unique<PassTimer>(*context_, blocking);
+  checksums_ = std::make_unique<Checksums>(*context_);
+}
 
 void CudaBackend::check_reach(const Memory& memory) const {
   const Place place = memory.place();
@@ -88,11 +106,8 @@ AllocationCost CudaBackend::allocation_cost(std::int64_t nbytes, std::int64_t co
 std::vector<std::string> CudaBackend::variants(Stream stream) const {
   switch (stream) {
     case Stream::decode_read:
-    case Stream::sparse_read: {
-      std::vector<std::string> names = vector_variants();
-      if (has_bulk_copies_) names.emplace_back("bulk");
-      return names;
-    }
+    case Stream::sparse_read:
+      return read_variants(has_bulk_copies_);
     case Stream::swap:
       return swap_variants();
     case Stream::zero:
@@ -105,14 +120,14 @@ std::vector<std::string> CudaBackend::variants(Stream stream) const {
   return vector_variants();
 }
 
-StreamResult CudaBackend::pass(const char* name, std::int64_t nbytes, const Work& work) {
-  const NvtxRange range(name, nbytes);
-  checksums_.clear();
-  const PassTiming time = timer_.time(work);
+StreamResult CudaBackend::run(const Pass& pass) {
+  const NvtxRange range(pass.name, pass.nbytes);
+  checksums_->clear();
+  const PassTiming time = timer_->time(pass.work);
   StreamResult result;
   result.seconds = time.seconds;
-  result.nbytes = nbytes;
-  result.checksum = checksums_.sum();
+  result.nbytes = pass.nbytes;
+  result.checksum = checksums_->sum();
   result.clock_hz = time.clock_hz;
   return result;
 }
@@ -127,8 +142,8 @@ double CudaBackend::fill(Memory& memory, std::int64_t offset_bytes, std::int64_t
       share_of(nbytes, static_cast<std::size_t>(part), static_cast<std::size_t>(parts), page_grain);
   const ContiguousSpans span{address(memory.data() + offset_bytes + own.begin),
                              own.end - own.begin};
-  return pass("fill", span.nbytes,
-              fill_work(context_->launch(), address(memory.data()), span, seed, finite))
+  return run({"fill", span.nbytes,
+              fill_work(context_->launch(), address(memory.data()), span, seed, finite)})
       .seconds;
 }
 
@@ -139,8 +154,8 @@ StreamResult CudaBackend::decode_read(const Memory& memory, const PagePlan& plan
   const std::size_t way = variant_index(variant, variants(Stream::decode_read));
   const Turn turn(*context_);
   const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
-  return pass("decode_read", plan.nbytes(),
-              read_work(context_->launch(), spans, way, checksums_.totals()));
+  return run({"decode_read", plan.nbytes(),
+              read_work(context_->launch(), spans, way, checksums_->totals())});
 }
 
 StreamResult CudaBackend::sparse_read(const Memory& memory, const PagePlan& index,
@@ -152,12 +167,12 @@ StreamResult CudaBackend::sparse_read(const Memory& memory, const PagePlan& inde
   const Turn turn(*context_);
   const ListedSpans all = spans_of(memory, index, tiles_.tiles(index));
   const ListedSpans picked = spans_of(memory, rows, tiles_.tiles(rows));
-  const Work read_all = read_work(context_->launch(), all, 0, checksums_.totals());
-  const Work read_picked = read_work(context_->launch(), picked, way, checksums_.totals());
-  return pass("sparse_read", index.nbytes() + rows.nbytes(), [&] {
-    read_all();
-    read_picked();
-  });
+  const Work read_all = read_work(context_->launch(), all, 0, checksums_->totals());
+  const Work read_picked = read_work(context_->launch(), picked, way, checksums_->totals());
+  return run({"sparse_read", index.nbytes() + rows.nbytes(), [&] {
+                read_all();
+                read_picked();
+              }});
 }
 
 StreamResult CudaBackend::append(Memory& memory, const SlotPlan& plan, const Source& source,
@@ -166,22 +181,12 @@ StreamResult CudaBackend::append(Memory& memory, const SlotPlan& plan, const Sou
   memory.check_extent(plan.extent_bytes());
   const std::size_t way = variant_index(variant, variants(Stream::append));
   check_source(memory, plan, source);
+  if (source.memory != nullptr) check_reach(*source.memory);
   const Turn turn(*context_);
-  const std::byte* rows = source.in_memory ? source.data : rows_.upload(source);
-  const DeviceList<AppendTile> tiles = tiles_.tiles(plan);
-  const Placement& placement = plan.placement();
-  const ListedAppends appends{
-      tiles.data,
-      tiles.count,
-      placement.layers,
-      address(memory.data()) + static_cast<std::uint64_t>(placement.base_bytes),
-      placement.layer_stride_bytes,
-      plan.tokens(),
-      address(rows),
-      source.nbytes / placement.row_bytes(),
-      placement.row_bytes()};
-  return pass("append", source.in_memory ? 2 * plan.nbytes() : plan.nbytes(),
-              append_work(context_->launch(), appends, way));
+  const std::byte* rows = source.memory != nullptr ? source.data : rows_.upload(source);
+  const ListedAppends appends = appends_of(memory, plan, tiles_.tiles(plan), rows, source.nbytes);
+  return run({"append", source.memory != nullptr ? 2 * plan.nbytes() : plan.nbytes(),
+              append_work(context_->launch(), appends, way)});
 }
 
 StreamResult CudaBackend::state_update(Memory& memory, const PagePlan& plan, const Update& update,
@@ -192,8 +197,8 @@ StreamResult CudaBackend::state_update(Memory& memory, const PagePlan& plan, con
   const std::size_t way = variant_index(variant, variants(Stream::state_update));
   const Turn turn(*context_);
   const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
-  return pass("state_update", 2 * plan.nbytes(),
-              update_work(context_->launch(), spans, update, way, checksums_.totals()));
+  return run({"state_update", 2 * plan.nbytes(),
+              update_work(context_->launch(), spans, update, way, checksums_->totals())});
 }
 
 StreamResult CudaBackend::block_copy(Memory& memory, const CopyPlan& plan,
@@ -205,7 +210,7 @@ StreamResult CudaBackend::block_copy(Memory& memory, const CopyPlan& plan,
   const std::size_t way = variant_index(variant, variants(Stream::block_copy));
   const Turn turn(*context_);
   const ListedCopies copies = copies_of(memory, memory, plan, tiles_.tiles(plan));
-  return pass("block_copy", 2 * plan.nbytes(), copy_work(context_->launch(), copies, way));
+  return run({"block_copy", 2 * plan.nbytes(), copy_work(context_->launch(), copies, way)});
 }
 
 StreamResult CudaBackend::swap(const Memory& from, Memory& to, const CopyPlan& plan,
@@ -218,8 +223,7 @@ StreamResult CudaBackend::swap(const Memory& from, Memory& to, const CopyPlan& p
   const std::vector<std::string> names = variants(Stream::swap);
   const std::string& way = names[variant_index(variant, names)];
   const Turn turn(*context_);
-  const int sides =
-      (from.place().kind == Place::Kind::cuda) + (to.place().kind == Place::Kind::cuda);
+  const int sides = !from.place().on_host() + !to.place().on_host();
   const NvtxRange range("swap", sides * plan.nbytes());
   Work work;
   if (way == "kernel") {
@@ -229,7 +233,7 @@ StreamResult CudaBackend::swap(const Memory& from, Memory& to, const CopyPlan& p
     work = copies_by_the_driver(from, to, plan, way == "batched", context_->stream());
   }
   StreamResult result;
-  result.seconds = timer_.time_submission(work).seconds;
+  result.seconds = timer_->time_submission(work).seconds;
   result.nbytes = sides * plan.nbytes();
   return result;
 }
@@ -241,7 +245,7 @@ StreamResult CudaBackend::zero(Memory& memory, const PagePlan& plan, const std::
   variant_index(variant, variants(Stream::zero));
   const Turn turn(*context_);
   const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
-  return pass("zero", plan.nbytes(), write_work(context_->launch(), spans, 0));
+  return run({"zero", plan.nbytes(), write_work(context_->launch(), spans, 0)});
 }
 
 }  // namespace kvprof::cuda

@@ -59,18 +59,24 @@ class CudaBackend final : public Backend {
   /// Throws std::invalid_argument for memory that the device cannot address.
   void check_reach(const Memory& memory) const;
 
-  /// Runs one timed pass of `work`; kernels that read add to the checksums' totals.
-  StreamResult pass(const char* name, std::int64_t nbytes, const Work& work);
+  /// What a profiler shows of it, the bytes that it moves, and what is launched.
+  struct Pass {
+    const char* name;
+    std::int64_t nbytes;
+    Work work;
+  };
 
-  Work ceiling_work(Ceiling kind, const std::string& way, std::byte* start, std::int64_t nbytes);
+  /// Runs one timed pass; kernels that read add to the checksums' totals.
+  StreamResult run(const Pass& pass);
+  Pass ceiling_pass(Ceiling kind, std::size_t variant, std::byte* start, std::int64_t nbytes);
 
   std::shared_ptr<DeviceContext> context_;
   DeviceFacts facts_;
   bool has_bulk_copies_;
-  PassTimer timer_;
   TileCache tiles_;
-  Checksums checksums_;
   UploadedRows rows_;
+  std::unique_ptr<PassTimer> timer_;
+  std::unique_ptr<Checksums> checksums_;
 };
 
 }  // namespace kvprof::cuda

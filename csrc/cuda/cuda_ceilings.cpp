@@ -11,7 +11,6 @@ namespace {
 constexpr std::uint64_t write_pattern = 0x3FA5BF5A3F33BFCC;
 constexpr int driver_pattern = 0xA5;
 constexpr std::uint64_t addend = 0x0001000100010001;
-constexpr const char* driver = "driver";
 
 }  // namespace
 
@@ -29,40 +28,42 @@ std::vector<std::string> CudaBackend::ceiling_variants(Ceiling kind) const {
       names = variants(Stream::block_copy);
       break;
   }
-  names.emplace_back(driver);
+  names.emplace_back("driver");
   return names;
 }
 
-Work CudaBackend::ceiling_work(Ceiling kind, const std::string& way, std::byte* start,
-                               std::int64_t nbytes) {
+CudaBackend::Pass CudaBackend::ceiling_pass(Ceiling kind, std::size_t variant, std::byte* start,
+                                            std::int64_t nbytes) {
   const Launch launch = context_->launch();
   const ContiguousSpans span{reinterpret_cast<std::uint64_t>(start), nbytes};
   const std::int64_t half = nbytes / 2;
-  const bool by_the_driver = way == driver;
-  const std::size_t variant = variant_index(way, ceiling_variants(kind));
   switch (kind) {
     case Ceiling::read:
-      return read_work(launch, span, variant, checksums_.totals());
+      return {"ceiling read", nbytes, read_work(launch, span, variant, checksums_->totals())};
     case Ceiling::rmw:
-      return update_work(launch, span, addend, variant, checksums_.totals());
+      return {"ceiling rmw", 2 * nbytes,
+              update_work(launch, span, addend, variant, checksums_->totals())};
     case Ceiling::write:
-      if (!by_the_driver) return write_work(launch, span, write_pattern);
-      return [=] {
-        check(
-            cudaMemsetAsync(start, driver_pattern, static_cast<std::size_t>(nbytes), launch.stream),
-            "cudaMemsetAsync");
-      };
+      if (variant < variants(Stream::zero).size()) {
+        return {"ceiling write", nbytes, write_work(launch, span, write_pattern)};
+      }
+      return {"ceiling write", nbytes, [=] {
+                check(cudaMemsetAsync(start, driver_pattern, static_cast<std::size_t>(nbytes),
+                                      launch.stream),
+                      "cudaMemsetAsync");
+              }};
     case Ceiling::copy:
       break;
   }
-  if (!by_the_driver) {
-    return copy_work(launch, ContiguousCopies{span.base, span.base + half, half}, variant);
+  if (variant < vector_variants().size()) {
+    const ContiguousCopies copies{span.base, span.base + static_cast<std::uint64_t>(half), half};
+    return {"ceiling copy", 2 * half, copy_work(launch, copies, variant)};
   }
-  return [=] {
-    check(cudaMemcpyAsync(start + half, start, static_cast<std::size_t>(half),
-                          cudaMemcpyDeviceToDevice, launch.stream),
-          "cudaMemcpyAsync");
-  };
+  return {"ceiling copy", 2 * half, [=] {
+            check(cudaMemcpyAsync(start + half, start, static_cast<std::size_t>(half),
+                                  cudaMemcpyDeviceToDevice, launch.stream),
+                  "cudaMemcpyAsync");
+          }};
 }
 
 StreamResult CudaBackend::ceiling(Memory& memory, Ceiling kind, const std::string& variant,
@@ -70,21 +71,9 @@ StreamResult CudaBackend::ceiling(Memory& memory, Ceiling kind, const std::strin
   check_reach(memory);
   memory.check_range(offset_bytes, nbytes);
   if (kind == Ceiling::rmw) check_words(nbytes);
-  const std::vector<std::string> names = ceiling_variants(kind);
-  const std::string& way = names[variant_index(variant, names)];
+  const std::size_t way = variant_index(variant, ceiling_variants(kind));
   const Turn turn(*context_);
-  const Work work = ceiling_work(kind, way, memory.data() + offset_bytes, nbytes);
-  switch (kind) {
-    case Ceiling::read:
-      return pass("ceiling read", nbytes, work);
-    case Ceiling::rmw:
-      return pass("ceiling rmw", 2 * nbytes, work);
-    case Ceiling::write:
-      return pass("ceiling write", nbytes, work);
-    case Ceiling::copy:
-      break;
-  }
-  return pass("ceiling copy", nbytes / 2 * 2, work);
+  return run(ceiling_pass(kind, way, memory.data() + offset_bytes, nbytes));
 }
 
 }  // namespace kvprof::cuda

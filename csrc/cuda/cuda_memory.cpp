@@ -4,8 +4,9 @@
 #include <stdexcept>
 #include <vector>
 
-#include "cpu/host_facts.hpp"
 #include "cuda/cuda_check.hpp"
+#include "device/checks.hpp"
+#include "device/host_memory.hpp"
 
 namespace kvprof::cuda {
 namespace {
@@ -66,9 +67,7 @@ void CudaMemory::copy_in(std::int64_t offset_bytes, std::int64_t nbytes, const s
 
 PinnedMemory::PinnedMemory(std::shared_ptr<DeviceContext> context, std::int64_t nbytes)
     : Memory(nbytes, "pinned"), context_(std::move(context)) {
-  if (nbytes < 1) {
-    throw std::invalid_argument("nbytes is " + std::to_string(nbytes) + ", it must be at least 1");
-  }
+  check_size(nbytes);
   // The system would swap, or end processes, before the driver refused.
   const std::int64_t available = available_memory_bytes();
   if (nbytes > available) {
@@ -78,13 +77,9 @@ PinnedMemory::PinnedMemory(std::shared_ptr<DeviceContext> context, std::int64_t 
   }
   const DeviceScope scope(context_->index());
   void* data = nullptr;
-  const cudaError_t error = cudaMallocHost(&data, static_cast<std::size_t>(nbytes));
-  if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    throw AllocationError("cannot allocate " + std::to_string(nbytes) +
-                          " bytes of page-locked memory: " + description(error));
-  }
-  check(error, "cudaMallocHost");
+  check_allocation(cudaMallocHost(&data, static_cast<std::size_t>(nbytes)), [&] {
+    return "cannot allocate " + std::to_string(nbytes) + " bytes of page-locked memory";
+  });
   data_ = static_cast<std::byte*>(data);
 }
 

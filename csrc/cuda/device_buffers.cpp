@@ -11,20 +11,15 @@ namespace kvprof::cuda {
 DeviceBytes allocate_bytes(DeviceContext& context, std::int64_t nbytes, const char* what) {
   void* data = nullptr;
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(nbytes, 1));
-  const cudaError_t error = cudaMalloc(&data, size);
-  if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    throw AllocationError("cannot allocate " + std::to_string(nbytes) + " bytes for " + what +
-                          ": " + std::to_string(context.free_bytes()) + " bytes are free");
-  }
-  check(error, "cudaMalloc");
+  check_allocation(cudaMalloc(&data, size), [&] {
+    return "cannot allocate " + std::to_string(nbytes) + " bytes for " + what + ": " +
+           std::to_string(context.free_bytes()) + " bytes are free";
+  });
   return {data, [](void* d) { cudaFree(d); }};
 }
 
-Checksums::Checksums(DeviceContext& context) : context_(context), words_(nullptr, nullptr) {
-  const Turn turn(context_);
-  words_ = allocate_bytes(context, checksum_words * 8, "checksums");
-}
+Checksums::Checksums(DeviceContext& context)
+    : context_(context), words_(allocate_bytes(context, checksum_words * 8, "checksums")) {}
 
 void Checksums::clear() {
   check(cudaMemsetAsync(words_.get(), 0, checksum_words * 8, context_.stream()), "clearing sums");

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cuda/device_context.hpp"
+#include "cuda/kernels.hpp"
 #include "device/backend.hpp"
 
 namespace kvprof::cuda {

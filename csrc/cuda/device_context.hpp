@@ -7,7 +7,7 @@
 #include <mutex>
 
 #include "cuda/cuda_check.hpp"
-#include "cuda/kernels.hpp"
+#include "cuda/launch.hpp"
 
 namespace kvprof::cuda {
 

@@ -7,7 +7,7 @@
 
 #include "cuda/cuda_check.hpp"
 
-namespace kvprof {
+namespace kvprof::cuda {
 namespace {
 
 /// The CUDA runtime's encoding: 1000 x major + 10 x minor.
@@ -19,7 +19,7 @@ std::string text(CudaVersion version) {
 
 int attribute(cudaDeviceAttr name, int device) {
   int value = 0;
-  cuda::check(cudaDeviceGetAttribute(&value, name, device), "asking for an attribute");
+  check(cudaDeviceGetAttribute(&value, name, device), "asking for an attribute");
   return value;
 }
 
@@ -32,43 +32,43 @@ std::optional<double> bus_peak_bytes_per_s(int device) {
 
 }  // namespace
 
-CudaVersion cuda_runtime_version() {
+CudaVersion runtime_version() {
   int version = 0;
-  cuda::check(cudaRuntimeGetVersion(&version), "asking for the runtime's version");
+  check(cudaRuntimeGetVersion(&version), "asking for the runtime's version");
   return decoded(version);
 }
 
-std::optional<CudaVersion> cuda_driver_version() {
+std::optional<CudaVersion> driver_version() {
   int version = 0;
   if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0) return std::nullopt;
   return decoded(version);
 }
 
-std::optional<std::string> cuda_unavailable_reason() {
+std::optional<std::string> unavailable_reason() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaSuccess && count > 0) return std::nullopt;
-  const std::optional<CudaVersion> driver = cuda_driver_version();
+  const std::optional<CudaVersion> driver = driver_version();
   if (!driver) return "no NVIDIA driver is installed on this machine";
   if (error == cudaErrorInsufficientDriver) {
     return "the NVIDIA driver serves CUDA " + text(*driver) + ", this build needs CUDA " +
-           text(cuda_runtime_version());
+           text(runtime_version());
   }
   if (error == cudaSuccess || error == cudaErrorNoDevice) {
     return "the NVIDIA driver shows no device to this process (see CUDA_VISIBLE_DEVICES)";
   }
-  return cuda::description(error);
+  return description(error);
 }
 
-int cuda_device_count() {
+int device_count() {
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
 void require_device(int index) {
-  const int count = cuda_device_count();
+  const int count = device_count();
   if (index < 0 || index >= count) {
-    const std::optional<std::string> reason = cuda_unavailable_reason();
+    const std::optional<std::string> reason = unavailable_reason();
     throw std::out_of_range("there is no CUDA device " + std::to_string(index) + ": " +
                             reason.value_or("this process sees " + std::to_string(count)));
   }
@@ -76,10 +76,10 @@ void require_device(int index) {
 
 bool has_bulk_copies(int index) { return attribute(cudaDevAttrComputeCapabilityMajor, index) >= 9; }
 
-DeviceFacts cuda_device_facts(int index) {
+DeviceFacts device_facts(int index) {
   require_device(index);
   cudaDeviceProp properties{};
-  cuda::check(cudaGetDeviceProperties(&properties, index), "asking for properties");
+  check(cudaGetDeviceProperties(&properties, index), "asking for properties");
   DeviceFacts facts;
   facts.name = properties.name;
   facts.backend = "cuda";
@@ -93,4 +93,4 @@ DeviceFacts cuda_device_facts(int index) {
   return facts;
 }
 
-}  // namespace kvprof
+}  // namespace kvprof::cuda

@@ -5,7 +5,7 @@
 
 #include "device/backend.hpp"
 
-namespace kvprof {
+namespace kvprof::cuda {
 
 struct CudaVersion {
   int major;
@@ -13,21 +13,21 @@ struct CudaVersion {
 };
 
 /// The runtime that this module was built with.
-CudaVersion cuda_runtime_version();
+CudaVersion runtime_version();
 
 /// The newest CUDA that the installed driver serves; none without a driver.
-std::optional<CudaVersion> cuda_driver_version();
+std::optional<CudaVersion> driver_version();
 
 /// Why no device can be used, in plain words; none when one can.
-std::optional<std::string> cuda_unavailable_reason();
+std::optional<std::string> unavailable_reason();
 
 /// Devices that can be used, 0 when none can.
-int cuda_device_count();
+int device_count();
 
 /// Facts from the driver's attributes. The bus peak is 2 (double data rate) x memory clock x bus
 /// width; none when the driver does not tell these. Throws std::out_of_range when there is no such
 /// device, std::runtime_error when the driver refuses.
-DeviceFacts cuda_device_facts(int index);
+DeviceFacts device_facts(int index);
 
 /// Throws std::out_of_range that says why when there is no such device.
 void require_device(int index);
@@ -35,4 +35,4 @@ void require_device(int index);
 /// Whether the device copies in bulk to shared memory: sm_90 and newer.
 bool has_bulk_copies(int index);
 
-}  // namespace kvprof
+}  // namespace kvprof::cuda

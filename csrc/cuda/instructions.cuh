@@ -62,6 +62,18 @@ __device__ __forceinline__ void store_once(uint4* at, uint4 value) {
 #endif
 }
 
+/// A vector of two words, and the words of a vector.
+__device__ __forceinline__ uint4 vector_of(std::uint64_t low, std::uint64_t high) {
+  return make_uint4(static_cast<unsigned>(low), static_cast<unsigned>(low >> 32),
+                    static_cast<unsigned>(high), static_cast<unsigned>(high >> 32));
+}
+__device__ __forceinline__ std::uint64_t low_word(const uint4& value) {
+  return static_cast<std::uint64_t>(value.y) << 32 | value.x;
+}
+__device__ __forceinline__ std::uint64_t high_word(const uint4& value) {
+  return static_cast<std::uint64_t>(value.w) << 32 | value.z;
+}
+
 /// x * y and x + y, each rounded to nearest; denormal operands and results count as zero.
 __device__ __forceinline__ float flushed(float value) {
   std::uint32_t bits;

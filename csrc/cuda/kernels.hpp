@@ -1,38 +1,27 @@
-// The kernels, made ready for the host to launch. `variant` is an index into the names beside it.
+// The kernels, made ready for the host to launch. `variant` is an index into the names
+// that the operation has.
 #pragma once
-#include <cuda_runtime_api.h>
-
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "cuda/indexing.hpp"
+#include "cuda/launch.hpp"
 #include "device/backend.hpp"
 
 namespace kvprof::cuda {
-
-/// What a launch must know: the stream, and how many multiprocessors a persistent grid fills.
-struct Launch {
-  cudaStream_t stream;
-  int multiprocessors;
-};
-
-/// Launches a kernel, asynchronously, as often as it is called; throws DeviceFault when that fails.
-///
-/// It is made in one step and called in another, since the driver loads a kernel when it first
-/// hears of it, and may wait for the device to do so: for ever, behind a kernel that holds the
-/// stream back.
-using Work = std::function<void()>;
 
 /// Totals that a kernel which reads adds to; the host clears them before and adds them up after.
 constexpr std::int64_t checksum_words = 64;
 using Totals = unsigned long long*;
 
-/// A warp takes 1, 4 or 8 tiles at once, each lane 8, 2 or 1 vectors of each.
-const std::vector<std::string>& vector_variants();
-constexpr std::size_t bulk_variant = 3;
+/// Ways to update and to copy: a warp takes 1, 4 or 8 tiles at once, each lane 8, 2 or 1 vectors of
+/// each.
+std::vector<std::string> vector_variants();
 
-/// Sums 64-bit words. Variant `bulk_variant` copies through shared memory: sm_90 and newer.
+/// The same for reads, and through shared memory where the device copies there in bulk.
+std::vector<std::string> read_variants(bool bulk_copies);
+
+/// Sums 64-bit words.
 Work read_work(const Launch& launch, const ListedSpans& spans, std::size_t variant, Totals totals);
 Work read_work(const Launch& launch, const ContiguousSpans& spans, std::size_t variant,
                Totals totals);

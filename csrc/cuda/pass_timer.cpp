@@ -4,6 +4,7 @@
 #include <new>
 
 #include "cuda/cuda_check.hpp"
+#include "cuda/kernels.hpp"
 #include "device/backend.hpp"
 
 namespace kvprof::cuda {

@@ -30,14 +30,14 @@ class Event {
 
 /// Events around the launches, which a kernel holds back until all of them are queued: what the
 /// host takes to launch stays outside (nvbench's method). Time and cycles of one multiprocessor are
-/// read before and after.
+/// read before and after. Made and used by who has a `Turn` at the device.
 class PassTimer {
  public:
   /// `blocking` false: nothing is held back, as profilers that serialise kernels need it.
   PassTimer(DeviceContext& context, bool blocking);
 
-  /// Times what `work` launches on the context's stream; it may queue some hundred launches and
-  /// must not wait for any. Returns when all is done. Throws DeviceFault when any of it failed.
+  /// Times what `work` launches on the context's stream; it may queue a dozen launches and must
+  /// not wait for any. Returns when all is done. Throws DeviceFault when any of it failed.
   PassTiming time(const Work& work);
 
   /// Wall clock from the first submission until all is done, for what the host submits piece by

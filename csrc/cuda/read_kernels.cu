@@ -11,11 +11,6 @@ constexpr std::uint32_t bulk_warps = bulk_threads / warp_lanes;
 constexpr std::size_t bulk_shared_bytes =
     bulk_warps * bulk_stages * (tile_bytes + sizeof(std::uint64_t));
 
-__device__ __forceinline__ std::uint64_t words_of(const uint4& value) {
-  return (static_cast<std::uint64_t>(value.y) << 32 | value.x) +
-         (static_cast<std::uint64_t>(value.w) << 32 | value.z);
-}
-
 /// Sums the part of a span from `from` on, unit by unit.
 template <class Unit>
 __device__ __forceinline__ std::uint64_t sum_of_units(const Span& span, std::uint32_t from) {
@@ -39,53 +34,20 @@ __device__ __forceinline__ std::uint64_t sum_of_rest(const Span& span) {
   return whole + sum_of_units<std::uint8_t>(span, whole_units_bytes(span.nbytes, unit));
 }
 
-/// Bytes at the start of a span that whole vectors cover.
-__device__ __forceinline__ std::uint32_t vector_part(const Span& span) {
-  return span.address % vector_bytes == 0 ? whole_units_bytes(span.nbytes, vector_bytes) : 0;
-}
-
 template <class Spans, class Shape>
 __global__ void __launch_bounds__(block_threads, least_blocks)
     read_vector(Spans spans, Totals totals, Division division) {
-  constexpr std::uint32_t step = Shape::depth * warp_lanes * vector_bytes;
   Walk<Spans, Span> walk(spans, division);
   std::uint64_t total = 0;
-  while (true) {
-    Span held[Shape::width];
-    std::uint32_t longest = 0;
-    bool ragged = false;
-    walk.next(held);
-    if (held[0].nbytes == 0) break;
-    KVPROF_UNROLL
-    for (int w = 0; w < Shape::width; ++w) {
-      const std::uint32_t part = vector_part(held[w]);
-      longest = part > longest ? part : longest;
-      ragged |= part < held[w].nbytes;
-    }
-    for (std::uint32_t start = 0; start < longest; start += step) {
-      uint4 values[Shape::width][Shape::depth];
-      KVPROF_UNROLL
-      for (int w = 0; w < Shape::width; ++w) {
-        KVPROF_UNROLL
-        for (int d = 0; d < Shape::depth; ++d) {
-          const std::uint32_t at = start + (d * warp_lanes + lane_index()) * vector_bytes;
-          values[w][d] = at < vector_part(held[w])
-                             ? load_once(pointer<const uint4>(held[w].address + at))
-                             : make_uint4(0, 0, 0, 0);
-        }
-      }
-      KVPROF_UNROLL
-      for (int w = 0; w < Shape::width; ++w) {
-        KVPROF_UNROLL
-        for (int d = 0; d < Shape::depth; ++d) total += words_of(values[w][d]);
-      }
-    }
-    KVPROF_NO_UNROLL
-    for (std::uint32_t back = ragged ? Shape::width : 0; back > 0; --back) {
-      const Span one = walk.again(back);
-      if (vector_part(one) < one.nbytes) total += sum_of_rest(one);
-    }
-  }
+  for_each_vector<Shape>(
+      walk,
+      [](const Span& span, std::uint32_t at) {
+        return load_once(pointer<const uint4>(span.address + at));
+      },
+      [&](const Span&, std::uint32_t, const uint4& value) {
+        total += low_word(value) + high_word(value);
+      },
+      [&](const Span& span) { total += sum_of_rest(span); });
   add_to_totals(totals, total);
 }
 
@@ -130,7 +92,8 @@ __global__ void __launch_bounds__(bulk_threads)
       const std::uint32_t part = vector_part(held[s]);
       for (std::uint32_t at = lane_index() * vector_bytes; at < part;
            at += warp_lanes * vector_bytes) {
-        total += words_of(*reinterpret_cast<const uint4*>(stages + s * tile_bytes + at));
+        const uint4 value = *reinterpret_cast<const uint4*>(stages + s * tile_bytes + at);
+        total += low_word(value) + high_word(value);
       }
       if (part < held[s].nbytes) total += sum_of_rest(held[s]);
       __syncwarp();  // every lane has read the stage before it is filled again
@@ -143,7 +106,7 @@ __global__ void __launch_bounds__(bulk_threads)
 
 template <class Spans>
 Work work_of(const Launch& launch, const Spans& spans, std::size_t variant, Totals totals) {
-  if (variant == bulk_variant) {
+  if (variant == vector_variants().size()) {
     return persistent_work(launch, bulk_threads, bulk_shared_bytes, spans.items(), read_bulk<Spans>,
                            spans, totals);
   }
@@ -155,8 +118,11 @@ Work work_of(const Launch& launch, const Spans& spans, std::size_t variant, Tota
 
 }  // namespace
 
-const std::vector<std::string>& vector_variants() {
-  static const std::vector<std::string> names{"vector_1x8", "vector_4x2", "vector_8x1"};
+std::vector<std::string> vector_variants() { return {"vector_1x8", "vector_4x2", "vector_8x1"}; }
+
+std::vector<std::string> read_variants(bool bulk_copies) {
+  std::vector<std::string> names = vector_variants();
+  if (bulk_copies) names.emplace_back("bulk");
   return names;
 }
 

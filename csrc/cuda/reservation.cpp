@@ -6,6 +6,7 @@
 #include "cuda/cuda_check.hpp"
 #include "cuda/driver.hpp"
 #include "device/backend.hpp"
+#include "device/checks.hpp"
 
 namespace kvprof::cuda {
 namespace {
@@ -13,20 +14,11 @@ namespace {
 /// More pieces than this would take long to map and tell no more.
 constexpr std::size_t most_pieces = 512;
 
-/// Throws as `check` does, but AllocationError where memory has run out.
-void check_allocation(cudaError_t error, const char* doing) {
-  if (error == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    throw AllocationError(std::string(doing) + " failed with " + description(error));
-  }
-  check(error, doing);
-}
-
 class PlainReservation final : public Reservation {
  public:
   explicit PlainReservation(std::size_t nbytes) {
     void* data = nullptr;
-    check_allocation(cudaMalloc(&data, nbytes), "cudaMalloc");
+    check_allocation(cudaMalloc(&data, nbytes), [] { return std::string("cudaMalloc failed"); });
     data_ = static_cast<std::byte*>(data);
   }
   ~PlainReservation() override { cudaFree(data_); }
@@ -38,7 +30,7 @@ class PoolReservation final : public Reservation {
   PoolReservation(DeviceContext& context, std::size_t nbytes) : stream_(context.stream()) {
     void* data = nullptr;
     check_allocation(cudaMallocFromPoolAsync(&data, nbytes, context.pool(), stream_),
-                     "cudaMallocFromPoolAsync");
+                     [] { return std::string("cudaMallocFromPoolAsync failed"); });
     data_ = static_cast<std::byte*>(data);
   }
   ~PoolReservation() override { cudaFreeAsync(data_, stream_); }
@@ -165,9 +157,7 @@ AllocationError refusal(std::int64_t nbytes, DeviceContext& context, const std::
 
 std::unique_ptr<Reservation> reserve(DeviceContext& context, std::int64_t nbytes,
                                      std::int64_t guard_bytes, const std::string& policy) {
-  if (nbytes < 1) {
-    throw std::invalid_argument("nbytes is " + std::to_string(nbytes) + ", it must be at least 1");
-  }
+  check_size(nbytes);
   const std::int64_t all = nbytes + guard_bytes;
   try {
     return reserve_by(context, all, policy);

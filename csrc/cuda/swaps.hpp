@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/kernels.hpp"
+#include "cuda/launch.hpp"
 #include "device/backend.hpp"
 
 namespace kvprof::cuda {

@@ -62,17 +62,6 @@ struct DecayBfloat16 {
   }
 };
 
-template <class Element>
-__device__ __forceinline__ std::uint64_t updated(uint4& value, const Element& element) {
-  const std::uint64_t low =
-      element(static_cast<std::uint64_t>(value.y) << 32 | value.x, word_bytes);
-  const std::uint64_t high =
-      element(static_cast<std::uint64_t>(value.w) << 32 | value.z, word_bytes);
-  value = make_uint4(static_cast<unsigned>(low), static_cast<unsigned>(low >> 32),
-                     static_cast<unsigned>(high), static_cast<unsigned>(high >> 32));
-  return low + high;
-}
-
 /// Updates a span from `from` on word by word, each put together from the widest accesses that its
 /// address allows.
 template <class Unit, class Element>
@@ -126,59 +115,23 @@ __device__ __forceinline__ std::uint64_t update_rest(const Span& span, const Ele
   }
 }
 
-__device__ __forceinline__ std::uint32_t vector_part(const Span& span) {
-  return span.address % vector_bytes == 0 ? whole_units_bytes(span.nbytes, vector_bytes) : 0;
-}
-
 template <class Spans, class Element, class Shape>
 __global__ void __launch_bounds__(block_threads, least_blocks)
     update_vector(Spans spans, Element element, Totals totals, Division division) {
-  constexpr std::uint32_t step = Shape::depth * warp_lanes * vector_bytes;
   Walk<Spans, Span> walk(spans, division);
   std::uint64_t total = 0;
-  while (true) {
-    Span held[Shape::width];
-    std::uint32_t longest = 0;
-    bool ragged = false;
-    walk.next(held);
-    if (held[0].nbytes == 0) break;
-    KVPROF_UNROLL
-    for (int w = 0; w < Shape::width; ++w) {
-      const std::uint32_t part = vector_part(held[w]);
-      longest = part > longest ? part : longest;
-      ragged |= part < held[w].nbytes;
-    }
-    for (std::uint32_t start = 0; start < longest; start += step) {
-      uint4 values[Shape::width][Shape::depth];
-      KVPROF_UNROLL
-      for (int w = 0; w < Shape::width; ++w) {
-        KVPROF_UNROLL
-        for (int d = 0; d < Shape::depth; ++d) {
-          const std::uint32_t at = start + (d * warp_lanes + lane_index()) * vector_bytes;
-          if (at < vector_part(held[w])) {
-            values[w][d] = load_in_place(pointer<const uint4>(held[w].address + at));
-          }
-        }
-      }
-      KVPROF_UNROLL
-      for (int w = 0; w < Shape::width; ++w) {
-        KVPROF_UNROLL
-        for (int d = 0; d < Shape::depth; ++d) {
-          const std::uint32_t at = start + (d * warp_lanes + lane_index()) * vector_bytes;
-          if (at < vector_part(held[w])) {
-            uint4 value = values[w][d];
-            total += updated(value, element);
-            store_once(pointer<uint4>(held[w].address + at), value);
-          }
-        }
-      }
-    }
-    KVPROF_NO_UNROLL
-    for (std::uint32_t back = ragged ? Shape::width : 0; back > 0; --back) {
-      const Span one = walk.again(back);
-      if (vector_part(one) < one.nbytes) total += update_rest(one, element);
-    }
-  }
+  for_each_vector<Shape>(
+      walk,
+      [](const Span& span, std::uint32_t at) {
+        return load_in_place(pointer<const uint4>(span.address + at));
+      },
+      [&](const Span& span, std::uint32_t at, const uint4& value) {
+        const std::uint64_t low = element(low_word(value), word_bytes);
+        const std::uint64_t high = element(high_word(value), word_bytes);
+        store_once(pointer<uint4>(span.address + at), vector_of(low, high));
+        total += low + high;
+      },
+      [&](const Span& span) { total += update_rest(span, element); });
   add_to_totals(totals, total);
 }
 

@@ -68,6 +68,61 @@ class Walk {
   Item ahead_;
 };
 
+/// Bytes at the start of an item that whole vectors cover: none of one that no vector starts.
+__device__ __forceinline__ std::uint32_t vector_part(const Span& span) {
+  return span.address % vector_bytes == 0 ? whole_units_bytes(span.nbytes, vector_bytes) : 0;
+}
+__device__ __forceinline__ std::uint32_t vector_part(const Copy& copy) {
+  return (copy.from | copy.to) % vector_bytes == 0 ? whole_units_bytes(copy.nbytes, vector_bytes)
+                                                   : 0;
+}
+
+/// Calls use(item, at, load(item, at)) for every vector of every item of a walk, `at` bytes into
+/// it, and rest(item) for an item that vectors do not cover. A warp takes `Shape::width` items at
+/// once, each lane `Shape::depth` vectors of each; all loads of a step come before the first use.
+template <class Shape, class List, class Item, class Load, class Use, class Rest>
+__device__ __forceinline__ void for_each_vector(Walk<List, Item>& walk, Load load, Use use,
+                                                Rest rest) {
+  constexpr std::uint32_t step = Shape::depth * warp_lanes * vector_bytes;
+  while (true) {
+    Item held[Shape::width];
+    std::uint32_t longest = 0;
+    bool ragged = false;
+    walk.next(held);
+    if (held[0].nbytes == 0) break;
+    KVPROF_UNROLL
+    for (int w = 0; w < Shape::width; ++w) {
+      const std::uint32_t part = vector_part(held[w]);
+      longest = part > longest ? part : longest;
+      ragged |= part < held[w].nbytes;
+    }
+    for (std::uint32_t start = 0; start < longest; start += step) {
+      uint4 values[Shape::width][Shape::depth];
+      KVPROF_UNROLL
+      for (int w = 0; w < Shape::width; ++w) {
+        KVPROF_UNROLL
+        for (int d = 0; d < Shape::depth; ++d) {
+          const std::uint32_t at = start + (d * warp_lanes + lane_index()) * vector_bytes;
+          if (at < vector_part(held[w])) values[w][d] = load(held[w], at);
+        }
+      }
+      KVPROF_UNROLL
+      for (int w = 0; w < Shape::width; ++w) {
+        KVPROF_UNROLL
+        for (int d = 0; d < Shape::depth; ++d) {
+          const std::uint32_t at = start + (d * warp_lanes + lane_index()) * vector_bytes;
+          if (at < vector_part(held[w])) use(held[w], at, values[w][d]);
+        }
+      }
+    }
+    KVPROF_NO_UNROLL
+    for (std::uint32_t back = ragged ? Shape::width : 0; back > 0; --back) {
+      const Item one = walk.again(back);
+      if (vector_part(one) < one.nbytes) rest(one);
+    }
+  }
+}
+
 /// Adds the sums of all lanes of a warp to one of the totals.
 __device__ __forceinline__ void add_to_totals(Totals totals, std::uint64_t value) {
   for (int distance = warp_lanes / 2; distance > 0; distance /= 2) {

@@ -15,11 +15,6 @@ __device__ __forceinline__ void write_units(const Span& span, std::uint32_t from
   }
 }
 
-__device__ __forceinline__ uint4 vector_of(std::uint64_t low, std::uint64_t high) {
-  return make_uint4(static_cast<unsigned>(low), static_cast<unsigned>(low >> 32),
-                    static_cast<unsigned>(high), static_cast<unsigned>(high >> 32));
-}
-
 __device__ __forceinline__ void write_span(const Span& span, std::uint64_t word) {
   const std::uint32_t unit = access_bytes(span.address);
   const std::uint32_t whole = whole_units_bytes(span.nbytes, unit);

@@ -4,17 +4,14 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
-#include <new>
 #include <optional>
-#include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "device/address_plan.hpp"
 #include "device/copy_plan.hpp"
+#include "device/memory.hpp"
 
 namespace kvprof {
 
@@ -45,96 +42,6 @@ struct StreamResult {
   double clock_hz = 0;
 };
 
-/// The device has not got that much memory. The message quotes the size asked for.
-class AllocationError : public std::bad_alloc {
- public:
-  explicit AllocationError(std::string message) : message_(std::move(message)) {}
-  const char* what() const noexcept override { return message_.c_str(); }
-
- private:
-  std::string message_;
-};
-
-/// The device has failed or is gone: nothing that was asked of it can be trusted.
-class DeviceFault : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-/// Where a memory lies, in DLPack's terms.
-struct Place {
-  enum class Kind { host, cuda, cuda_host };
-  Kind kind = Kind::host;
-  int device = 0;
-};
-
-/// A piece of device memory, given back on destruction. `data` is an address on the device.
-class Memory {
- public:
-  virtual ~Memory() = default;
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-
-  std::byte* data() const noexcept { return data_; }
-  std::int64_t nbytes() const noexcept { return nbytes_; }
-  const std::string& policy() const noexcept { return policy_; }
-
-  /// Where it lies; the host can address all kinds but Place::Kind::cuda.
-  virtual Place place() const { return {}; }
-
-  /// Copies `nbytes` from `offset_bytes` on to the host, or from it. Throws std::out_of_range when
-  /// they do not all lie in this memory.
-  void read(std::int64_t offset_bytes, std::int64_t nbytes, std::byte* to) const {
-    check_range(offset_bytes, nbytes);
-    if (nbytes > 0) copy_out(offset_bytes, nbytes, to);
-  }
-  void write(std::int64_t offset_bytes, std::int64_t nbytes, const std::byte* from) {
-    check_range(offset_bytes, nbytes);
-    if (nbytes > 0) copy_in(offset_bytes, nbytes, from);
-  }
-
-  /// Keeps the pages of the first `nbytes` from being swapped out. Returns why not, else an empty
-  /// string: a memory that cannot be locked works all the same.
-  virtual std::string lock(std::int64_t nbytes) = 0;
-
-  /// Whether the bytes just before and just behind it are as they were: nothing wrote past an end.
-  /// Where the system refuses such a write, they always are.
-  virtual bool guards_intact() const { return true; }
-
-  /// Throws std::out_of_range when a plan reaches further than this memory.
-  void check_extent(std::int64_t extent_bytes) const {
-    if (extent_bytes > nbytes_) {
-      throw std::out_of_range("the plan ends at byte " + std::to_string(extent_bytes) +
-                              ", the memory has " + std::to_string(nbytes_));
-    }
-  }
-
-  /// Throws std::out_of_range when `nbytes` from `offset_bytes` do not all lie in this memory.
-  void check_range(std::int64_t offset_bytes, std::int64_t nbytes) const {
-    if (offset_bytes < 0 || nbytes < 0 || nbytes > nbytes_ - offset_bytes) {
-      throw std::out_of_range(std::to_string(nbytes) + " bytes from byte " +
-                              std::to_string(offset_bytes) + " do not all lie in a memory of " +
-                              std::to_string(nbytes_));
-    }
-  }
-
- protected:
-  Memory(std::int64_t nbytes, std::string policy) : nbytes_(nbytes), policy_(std::move(policy)) {}
-
-  virtual void copy_out(std::int64_t offset_bytes, std::int64_t nbytes, std::byte* to) const {
-    std::memcpy(to, data_ + offset_bytes, static_cast<std::size_t>(nbytes));
-  }
-  virtual void copy_in(std::int64_t offset_bytes, std::int64_t nbytes, const std::byte* from) {
-    std::memcpy(data_ + offset_bytes, from, static_cast<std::size_t>(nbytes));
-  }
-
-  std::byte* data_ = nullptr;
-
- private:
-  std::int64_t nbytes_;
-  std::string policy_;
-};
-
 /// What a ceiling does with its bytes.
 enum class Ceiling { read, write, copy, rmw };
 
@@ -156,11 +63,14 @@ struct Update {
 
 /// The rows that an append writes: row t of layer l, of T tokens, is row (l * T + t) % rows, where
 /// `nbytes` hold that many rows. Rows of the host are few and meant to stay in cache, as if just
-/// computed; those of a memory are streamed like the rest and count as read.
+/// computed; those of a `memory` are streamed like the rest and count as read.
 struct Source {
   const std::byte* data;
   std::int64_t nbytes;
-  bool in_memory = false;
+  const Memory* memory = nullptr;
+
+  Source(const std::byte* rows, std::int64_t size) : data(rows), nbytes(size) {}
+  explicit Source(const Memory& rows) : data(rows.data()), nbytes(rows.nbytes()), memory(&rows) {}
 };
 
 /// What `count` allocations of one size cost, and what the device really holds for them.

@@ -26,8 +26,14 @@ std::int64_t bytes_of(Element element) {
 
 }  // namespace
 
+void check_size(std::int64_t nbytes) {
+  if (nbytes < 1) {
+    throw std::invalid_argument("nbytes is " + std::to_string(nbytes) + ", it must be at least 1");
+  }
+}
+
 void check_on_host(const Memory& memory) {
-  if (memory.place().kind == Place::Kind::cuda) {
+  if (!memory.place().on_host()) {
     throw std::invalid_argument("the memory lies on a CUDA device, where the CPU cannot stream it");
   }
 }
@@ -56,7 +62,7 @@ void check_swap(const Memory& from, const Memory& to) {
 }
 
 void check_source(const Memory& memory, const SlotPlan& plan, const Source& source) {
-  if (source.data == memory.data()) {
+  if (source.memory == &memory) {
     throw std::invalid_argument("the source of an append is the memory that it writes");
   }
   const std::int64_t row_bytes = plan.placement().row_bytes();

@@ -6,6 +6,9 @@ namespace kvprof {
 
 /// All throw std::invalid_argument with the offending value.
 
+/// A size is at least one byte.
+void check_size(std::int64_t nbytes);
+
 /// The host can address the memory.
 void check_on_host(const Memory& memory);
 

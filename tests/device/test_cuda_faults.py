@@ -140,7 +140,8 @@ def test_an_operation_whose_calls_fail_says_so_and_ends(
         fail("")
         assert OPERATIONS[name](backend, memory) is not None
     assert held() == before
-    assert failures >= (2 if call == "cudaLaunchKernel" else 0)
+    # Each pass clears its sums and fetches them; a kernel holds it back, two read clocks, one works.
+    assert failures >= (3 if call == "cudaLaunchKernel" else 1)
 
 
 @pytest.mark.parametrize("variant", ["batched", "kernel", "per_block"])

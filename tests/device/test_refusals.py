@@ -11,6 +11,7 @@ from kvprof import _core
 
 from .checks import memory_of
 from .model import Pages, assert_same, bytes_of
+from .subjects import Subject
 
 Operation = Callable[[_core.Backend, _core.Memory, Pages, int, str], _core.StreamResult]
 
@@ -144,3 +145,34 @@ def test_no_range_leaves_the_memory(
         variant = backend.ceiling_variants(kind)[0]
         with pytest.raises(IndexError, match=f"{nbytes} bytes from byte {offset}"):
             backend.ceiling(small, kind, variant, offset, nbytes)
+
+
+FOREIGN = {
+    **{name: OPERATIONS[name] for name in OPERATIONS if not name.startswith("swap")},
+    "fill": lambda b, m, c, block, v: b.fill(m, 0, 8, 1),
+    "ceiling": lambda b, m, c, block, v: b.ceiling(m, "read", v, 0, 8),
+    "append a foreign source": lambda b, m, c, block, v: b.append(
+        b.allocate(1000), slot_plan_of(c, block), m, v
+    ),
+    "swap from": lambda b, m, c, block, v: b.swap(
+        m, b.allocate(1000), _core.CopyPlan(plan_of(c, block), plan_of(c, block)), v
+    ),
+    "swap to": lambda b, m, c, block, v: b.swap(
+        b.allocate(1000), m, _core.CopyPlan(plan_of(c, block), plan_of(c, block)), v
+    ),
+}
+"""Operations on a memory of 896 bytes that the backend cannot reach."""
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_device_refuses_memory_of_the_host(cuda: Subject, name: str) -> None:
+    memory = _core.CpuBackend().allocate(7 * 128)
+    with pytest.raises(ValueError, match="not of this device, nor page-locked"):
+        FOREIGN[name](cuda.backend, memory, CACHE, WITHIN, "")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_cpu_refuses_memory_of_a_device(cuda: Subject, name: str) -> None:
+    memory = cuda.backend.allocate(7 * 128)
+    with pytest.raises(ValueError, match="lies on a CUDA device"):
+        FOREIGN[name](_core.CpuBackend(), memory, CACHE, WITHIN, "")

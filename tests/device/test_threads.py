@@ -76,7 +76,6 @@ def test_every_pass_tells_interruptions_and_a_clock(cpu_backend: _core.Backend) 
         for variant in cpu_backend.ceiling_variants(kind):
             result = cpu_backend.ceiling(memory, kind, variant, 0, memory.nbytes)
             assert result.seconds > 0
-            assert result.interruptions >= 0
             # Any CPU of these years; 0 would be one that does not know.
             assert 1e8 < result.clock_hz < 2e10
 
