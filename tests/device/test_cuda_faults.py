@@ -140,7 +140,7 @@ def test_an_operation_whose_calls_fail_says_so_and_ends(
         fail("")
         assert OPERATIONS[name](backend, memory) is not None
     assert held() == before
-    # Each pass clears its sums and fetches them; a kernel holds it back, two read clocks, one works.
+    # Each pass clears its sums and fetches them; one kernel holds it back, and two read clocks.
     assert failures >= (3 if call == "cudaLaunchKernel" else 1)
 
 

@@ -148,9 +148,10 @@ def test_no_range_leaves_the_memory(
 
 
 FOREIGN = {
-    **{name: OPERATIONS[name] for name in OPERATIONS if not name.startswith("swap")},
+    **{name: run for name, run in OPERATIONS.items() if "swap" not in name and "from" not in name},
     "fill": lambda b, m, c, block, v: b.fill(m, 0, 8, 1),
     "ceiling": lambda b, m, c, block, v: b.ceiling(m, "read", v, 0, 8),
+    "block_copy": OPERATIONS["block_copy from"],
     "append a foreign source": lambda b, m, c, block, v: b.append(
         b.allocate(1000), slot_plan_of(c, block), m, v
     ),
