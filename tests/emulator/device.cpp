@@ -9,9 +9,6 @@
 namespace emulated {
 namespace {
 
-constexpr int kSharedOptin = 232448;
-constexpr int kMultiprocessors = 2;
-
 int l2_bytes() { return static_cast<int>(environment_number("KVPROF_EMULATED_L2_BYTES", 1 << 20)); }
 
 int driver_version() {
@@ -25,63 +22,18 @@ bool is_hidden() {
 
 cudaError_t attribute(int* value, cudaDeviceAttr name) {
   switch (name) {
-    case cudaDevAttrMaxThreadsPerBlock:
-    case cudaDevAttrMaxBlockDimX:
-      return *value = 1024, cudaSuccess;
-    case cudaDevAttrMaxGridDimX:
-      return *value = 2147483647, cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerBlock:
-      return *value = 49152, cudaSuccess;
-    case cudaDevAttrWarpSize:
-    case cudaDevAttrMaxBlocksPerMultiprocessor:
-      return *value = 32, cudaSuccess;
-    case cudaDevAttrMaxRegistersPerBlock:
-    case cudaDevAttrMaxRegistersPerMultiprocessor:
-      return *value = 65536, cudaSuccess;
-    case cudaDevAttrClockRate:
-      return *value = 1980000, cudaSuccess;
     case cudaDevAttrMultiProcessorCount:
-      return *value = kMultiprocessors, cudaSuccess;
-    case cudaDevAttrKernelExecTimeout:
-    case cudaDevAttrIntegrated:
-    case cudaDevAttrPciBusId:
-    case cudaDevAttrPciDeviceId:
-    case cudaDevAttrPciDomainId:
-    case cudaDevAttrManagedMemory:
-    case cudaDevAttrPageableMemoryAccess:
-    case cudaDevAttrConcurrentManagedAccess:
-    case cudaDevAttrHostRegisterSupported:
-    case cudaDevAttrMaxPersistingL2CacheSize:
-    case cudaDevAttrClusterLaunch:
-      return *value = 0, cudaSuccess;
-    case cudaDevAttrCanMapHostMemory:
-    case cudaDevAttrConcurrentKernels:
-    case cudaDevAttrEccEnabled:
-    case cudaDevAttrUnifiedAddressing:
-    case cudaDevAttrStreamPrioritiesSupported:
-    case cudaDevAttrCooperativeLaunch:
-    case cudaDevAttrMemoryPoolsSupported:
-      return *value = 1, cudaSuccess;
+      return *value = 2, cudaSuccess;
     case cudaDevAttrMemoryClockRate:
       return *value = 2619000, cudaSuccess;
     case cudaDevAttrGlobalMemoryBusWidth:
       return *value = 5120, cudaSuccess;
     case cudaDevAttrL2CacheSize:
       return *value = l2_bytes(), cudaSuccess;
-    case cudaDevAttrMaxThreadsPerMultiProcessor:
-      return *value = 2048, cudaSuccess;
-    case cudaDevAttrAsyncEngineCount:
-      return *value = 3, cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
       return *value = 9, cudaSuccess;
     case cudaDevAttrComputeCapabilityMinor:
       return *value = 0, cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      return *value = 233472, cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      return *value = kSharedOptin, cudaSuccess;
-    case cudaDevAttrReservedSharedMemoryPerBlock:
-      return *value = 1024, cudaSuccess;
   }
   return cudaErrorInvalidValue;
 }
@@ -90,20 +42,6 @@ cudaDeviceProp properties() {
   cudaDeviceProp device{};
   std::snprintf(device.name, sizeof(device.name), "CUDA emulator (no GPU)");
   device.totalGlobalMem = DeviceBytes::instance().total();
-  device.sharedMemPerBlock = 49152;
-  device.warpSize = 32;
-  device.maxThreadsPerBlock = 1024;
-  device.maxThreadsDim[0] = device.maxThreadsDim[1] = 1024;
-  device.maxThreadsDim[2] = 64;
-  device.maxGridSize[0] = 2147483647;
-  device.maxGridSize[1] = device.maxGridSize[2] = 65535;
-  device.major = 9;
-  device.multiProcessorCount = kMultiprocessors;
-  device.memoryBusWidth = 5120;
-  device.l2CacheSize = l2_bytes();
-  device.maxThreadsPerMultiProcessor = 2048;
-  device.sharedMemPerMultiprocessor = 233472;
-  device.sharedMemPerBlockOptin = kSharedOptin;
   return device;
 }
 
@@ -149,14 +87,6 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp* prop, int device) {
   return runtime_call("cudaGetDeviceProperties", [&] {
     if (device != 0) return cudaErrorInvalidDevice;
     *prop = properties();
-    return cudaSuccess;
-  });
-}
-
-cudaError_t cudaDeviceGetPCIBusId(char* pciBusId, int len, int device) {
-  return runtime_call("cudaDeviceGetPCIBusId", [&] {
-    if (device != 0) return cudaErrorInvalidDevice;
-    std::snprintf(pciBusId, static_cast<std::size_t>(len), "0000:00:00.0");
     return cudaSuccess;
   });
 }

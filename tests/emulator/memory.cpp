@@ -90,10 +90,11 @@ std::optional<Allocation> Allocations::make(std::size_t bytes, MemoryKind kind,
   return allocation;
 }
 
-std::optional<Allocation> Allocations::start_free(const void* address) {
+std::optional<Allocation> Allocations::start_free(const void* address, MemoryKind kind) {
   const std::lock_guard lock(mutex_);
   const auto found = by_address_.find(number(address));
   if (found == by_address_.end() || found->second.being_freed) return std::nullopt;
+  if (found->second.kind != kind) return std::nullopt;
   found->second.being_freed = true;
   return found->second;
 }
@@ -111,12 +112,6 @@ const Allocation* Allocations::find(const void* address) const {
   if (after == by_address_.begin()) return nullptr;
   const Allocation& candidate = std::prev(after)->second;
   return number(address) - number(candidate.address) < candidate.bytes ? &candidate : nullptr;
-}
-
-std::optional<Allocation> Allocations::holding(const void* address) {
-  const std::lock_guard lock(mutex_);
-  const Allocation* found = find(address);
-  return found && !found->being_freed ? std::optional(*found) : std::nullopt;
 }
 
 Place Allocations::place_of(const void* address, std::size_t bytes) {

@@ -59,13 +59,12 @@ class Allocations {
 
   /// An allocation, aligned to 256 bytes and not zero; nullopt when the host has no memory.
   std::optional<Allocation> make(std::size_t bytes, MemoryKind kind, cudaMemPool_t pool);
-  /// The allocation that starts there and is not being freed; marks it as being freed.
-  std::optional<Allocation> start_free(const void* address);
+  /// The allocation of that kind that starts there; marks it as being freed, which it must not be.
+  std::optional<Allocation> start_free(const void* address, MemoryKind kind);
   void finish_free(const Allocation& allocation);
 
   /// Where [address, address + bytes) is; kInvalid when only a part of it is in a live allocation.
   Place place_of(const void* address, std::size_t bytes);
-  std::optional<Allocation> holding(const void* address);
   std::size_t count();
 
  private:

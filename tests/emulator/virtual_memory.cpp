@@ -116,16 +116,12 @@ CUresult VirtualMemory::unmap(CUdeviceptr address, std::size_t bytes) {
   return CUDA_SUCCESS;
 }
 
-CUresult VirtualMemory::set_access(CUdeviceptr address, std::size_t bytes,
-                                   CUmemAccess_flags flags) {
+CUresult VirtualMemory::set_access(CUdeviceptr address, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   if (!is_mapped(address, bytes, true, false)) return CUDA_ERROR_INVALID_VALUE;
-  const int protection = flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? PROT_READ | PROT_WRITE
-                         : flags == CU_MEM_ACCESS_FLAGS_PROT_READ    ? PROT_READ
-                                                                     : PROT_NONE;
-  if (mprotect(pointer(address), bytes, protection) != 0) return CUDA_ERROR_UNKNOWN;
+  if (mprotect(pointer(address), bytes, PROT_READ | PROT_WRITE) != 0) return CUDA_ERROR_UNKNOWN;
   for (auto map = maps_.find(address); map != maps_.end() && map->first < address + bytes; ++map) {
-    map->second.accessible = flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    map->second.accessible = true;
   }
   return CUDA_SUCCESS;
 }

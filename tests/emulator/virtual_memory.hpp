@@ -22,7 +22,8 @@ class VirtualMemory {
   CUresult release(CUmemGenericAllocationHandle handle);
   CUresult map(CUdeviceptr address, std::size_t bytes, CUmemGenericAllocationHandle handle);
   CUresult unmap(CUdeviceptr address, std::size_t bytes);
-  CUresult set_access(CUdeviceptr address, std::size_t bytes, CUmemAccess_flags flags);
+  /// To read and write.
+  CUresult set_access(CUdeviceptr address, std::size_t bytes);
 
   /// kDevice where the whole range is mapped and may be read and written.
   Place place_of(const void* address, std::size_t bytes);
