@@ -9,16 +9,17 @@ namespace {
 
 cudaError_t allocate_device(void** out, std::size_t bytes) {
   if (bytes == 0) return *out = nullptr, cudaSuccess;
-  if (!DeviceBytes::instance().hold_allocation(bytes)) return cudaErrorMemoryAllocation;
-  const auto made = Allocations::instance().make(bytes, MemoryKind::kDevice, nullptr);
+  DeviceBytes& device = DeviceBytes::of(current_device());
+  if (!device.hold_allocation(bytes)) return cudaErrorMemoryAllocation;
+  const auto made = Allocations::instance().make(bytes, MemoryKind::kDevice, current_device());
   if (made) return *out = made->address, cudaSuccess;
-  DeviceBytes::instance().let_go_allocation(bytes);
+  device.let_go_allocation(bytes);
   return cudaErrorMemoryAllocation;
 }
 
 cudaError_t allocate_pinned(void** out, std::size_t bytes) {
   if (bytes == 0) return *out = nullptr, cudaSuccess;
-  const auto made = Allocations::instance().make(bytes, MemoryKind::kPinned, nullptr);
+  const auto made = Allocations::instance().make(bytes, MemoryKind::kPinned, current_device());
   if (!made) return cudaErrorMemoryAllocation;
   return *out = made->address, cudaSuccess;
 }
@@ -27,8 +28,12 @@ cudaError_t free_now(void* address, MemoryKind kind) {
   if (address == nullptr) return cudaSuccess;
   const auto freed = Allocations::instance().start_free(address, kind);
   if (!freed) return cudaErrorInvalidValue;
-  wait_for_all_streams();
-  if (kind == MemoryKind::kDevice) DeviceBytes::instance().let_go_allocation(freed->bytes);
+  if (kind == MemoryKind::kDevice) {
+    wait_for_device(freed->device);
+    DeviceBytes::of(freed->device).let_go_allocation(freed->bytes);
+  } else {
+    for (int device = 0; device < kMostDevices; ++device) wait_for_device(device);
+  }
   Allocations::instance().finish_free(*freed);
   return cudaSuccess;
 }
@@ -58,8 +63,9 @@ cudaError_t cudaFreeHost(void* ptr) {
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return runtime_call("cudaMemGetInfo", [&] {
-    *total = DeviceBytes::instance().total();
-    *free = *total - DeviceBytes::instance().held();
+    DeviceBytes& device = DeviceBytes::of(current_device());
+    *total = device.total();
+    *free = *total - device.held();
     return cudaSuccess;
   });
 }
@@ -68,6 +74,10 @@ size_t kvprof_emulated_live_allocations(void) {
   return Allocations::instance().count() + VirtualMemory::instance().count();
 }
 
-size_t kvprof_emulated_held_bytes(void) { return DeviceBytes::instance().held(); }
+size_t kvprof_emulated_held_bytes(void) {
+  size_t held = 0;
+  for (int device = 0; device < kMostDevices; ++device) held += DeviceBytes::of(device).held();
+  return held;
+}
 
 }  // extern "C"

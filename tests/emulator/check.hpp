@@ -69,3 +69,4 @@ void check_faults(cudaStream_t stream);
 void check_streams(cudaStream_t stream);
 void check_memory(cudaStream_t stream);
 void check_driver(cudaStream_t stream);
+void check_devices(cudaStream_t stream);

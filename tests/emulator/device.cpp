@@ -1,4 +1,7 @@
-// The emulated device: one, with the attributes of an sm_90 that has two multiprocessors.
+// The emulated devices, with the attributes of an sm_90 that has two multiprocessors.
+#include "device.hpp"
+
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +11,9 @@
 
 namespace emulated {
 namespace {
+
+thread_local int current_ = 0;
+thread_local bool has_context_ = false;
 
 int l2_bytes() { return static_cast<int>(environment_number("KVPROF_EMULATED_L2_BYTES", 1 << 20)); }
 
@@ -38,14 +44,29 @@ cudaError_t attribute(int* value, cudaDeviceAttr name) {
   return cudaErrorInvalidValue;
 }
 
-cudaDeviceProp properties() {
+cudaDeviceProp properties_of(int index) {
   cudaDeviceProp device{};
   std::snprintf(device.name, sizeof(device.name), "CUDA emulator (no GPU)");
-  device.totalGlobalMem = DeviceBytes::instance().total();
+  device.totalGlobalMem = DeviceBytes::of(index).total();
   return device;
 }
 
 }  // namespace
+
+int device_count() {
+  if (driver_version() < CUDART_VERSION || is_hidden()) return 0;
+  const auto count = static_cast<int>(environment_number("KVPROF_EMULATED_DEVICES", 1));
+  return std::clamp(count, 1, kMostDevices);
+}
+
+bool is_device(int index) { return index >= 0 && index < device_count(); }
+
+int current_device() { return current_; }
+
+void bind_context() { has_context_ = true; }
+
+bool has_context() { return has_context_; }
+
 }  // namespace emulated
 
 using namespace emulated;
@@ -61,33 +82,35 @@ cudaError_t cudaRuntimeGetVersion(int* runtimeVersion) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 0;
+  *count = device_count();
   if (driver_version() < CUDART_VERSION) return remembered(cudaErrorInsufficientDriver);
-  if (is_hidden()) return remembered(cudaErrorNoDevice);
-  *count = 1;
-  return remembered(device_error());
+  return remembered(*count == 0 ? cudaErrorNoDevice : device_error());
 }
 
 cudaError_t cudaSetDevice(int device) {
-  return runtime_call("cudaSetDevice",
-                      [&] { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; });
+  // After a fault too: what a thread gives back then is of its own device.
+  if (is_device(device)) {
+    current_ = device;
+    bind_context();
+  }
+  return query_call("cudaSetDevice",
+                    [&] { return is_device(device) ? cudaSuccess : cudaErrorInvalidDevice; });
 }
 
 cudaError_t cudaGetDevice(int* device) {
-  return runtime_call("cudaGetDevice", [&] { return *device = 0, cudaSuccess; });
+  return query_call("cudaGetDevice", [&] { return *device = current_, cudaSuccess; });
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, enum cudaDeviceAttr attr, int device) {
-  return runtime_call("cudaDeviceGetAttribute", [&] {
-    return device == 0 ? attribute(value, attr) : cudaErrorInvalidDevice;
+  return query_call("cudaDeviceGetAttribute", [&] {
+    return is_device(device) ? attribute(value, attr) : cudaErrorInvalidDevice;
   });
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp* prop, int device) {
-  return runtime_call("cudaGetDeviceProperties", [&] {
-    if (device != 0) return cudaErrorInvalidDevice;
-    *prop = properties();
-    return cudaSuccess;
+  return query_call("cudaGetDeviceProperties", [&] {
+    if (!is_device(device)) return cudaErrorInvalidDevice;
+    return *prop = properties_of(device), cudaSuccess;
   });
 }
 

@@ -14,7 +14,7 @@ namespace emulated {
 namespace {
 
 bool is_on_device(const CUmemLocation& where) {
-  return where.type == CU_MEM_LOCATION_TYPE_DEVICE && where.id == 0;
+  return where.type == CU_MEM_LOCATION_TYPE_DEVICE && is_device(where.id);
 }
 
 bool is_valid(const CUmemAllocationProp* property) {
@@ -46,7 +46,7 @@ CUresult create(CUmemGenericAllocationHandle* handle, size_t bytes,
                 const CUmemAllocationProp* property, unsigned long long flags) {
   return driver_call("cuMemCreate", [&] {
     if (!is_valid(property) || flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    return VirtualMemory::instance().create(handle, bytes);
+    return VirtualMemory::instance().create(handle, bytes, property->location.id);
   });
 }
 
@@ -71,7 +71,7 @@ CUresult set_access(CUdeviceptr address, size_t bytes, const CUmemAccessDesc* ac
   return driver_call("cuMemSetAccess", [&] {
     if (count != 1 || !is_on_device(access->location)) return CUDA_ERROR_INVALID_VALUE;
     if (access->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) return CUDA_ERROR_NOT_SUPPORTED;
-    return VirtualMemory::instance().set_access(address, bytes);
+    return VirtualMemory::instance().set_access(address, bytes, access->location.id);
   });
 }
 
@@ -123,7 +123,7 @@ using namespace emulated;
 extern "C" cudaError_t cudaGetDriverEntryPointByVersion(
     const char* symbol, void** funcPtr, unsigned int cudaVersion, unsigned long long,
     enum cudaDriverEntryPointQueryResult* driverStatus) {
-  return runtime_call("cudaGetDriverEntryPointByVersion", [&] {
+  return query_call("cudaGetDriverEntryPointByVersion", [&] {
     *funcPtr = nullptr;
     *driverStatus = cudaDriverEntryPointSymbolNotFound;
     for (const Entry& candidate : entries()) {

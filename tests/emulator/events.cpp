@@ -38,6 +38,7 @@ class Moment {
 }  // namespace emulated
 
 struct CUevent_st {
+  const int device;
   std::shared_ptr<emulated::Moment> last = nullptr;  ///< none before the first record
 };
 
@@ -54,14 +55,18 @@ Events& events() {
   return all;
 }
 
-cudaError_t record(cudaEvent_t event, cudaStream_t stream) {
+cudaError_t record(cudaEvent_t event, cudaStream_t handle) {
+  const auto stream = find_stream(handle);
+  if (!stream) return cudaErrorInvalidResourceHandle;
   auto moment = std::make_shared<Moment>();
   {
     const std::lock_guard lock(events().mutex);
     if (events().live.count(event) == 0) return cudaErrorInvalidResourceHandle;
+    if (event->device != stream->device()) return cudaErrorInvalidResourceHandle;
     event->last = moment;
   }
-  return submit(stream, [moment] { moment->pass(); });
+  stream->enqueue([moment] { moment->pass(); });
+  return cudaSuccess;
 }
 
 cudaError_t elapsed(float* ms, cudaEvent_t start, cudaEvent_t end) {
@@ -69,6 +74,7 @@ cudaError_t elapsed(float* ms, cudaEvent_t start, cudaEvent_t end) {
   for (const cudaEvent_t event : {start, end}) {
     if (events().live.count(event) == 0 || !event->last) return cudaErrorInvalidResourceHandle;
   }
+  if (start->device != end->device) return cudaErrorInvalidResourceHandle;
   const auto from = start->last->time();
   const auto to = end->last->time();
   if (!from || !to) return cudaErrorNotReady;
@@ -91,7 +97,7 @@ extern "C" {
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
   return runtime_call("cudaEventCreate", [&] {
-    *event = new CUevent_st;
+    *event = new CUevent_st{current_device()};
     const std::lock_guard lock(events().mutex);
     events().live.insert(*event);
     return cudaSuccess;

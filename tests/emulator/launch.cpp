@@ -44,13 +44,16 @@ cudaError_t checked(const cudaLaunchConfig_t& config, const void* kernel) {
 cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel,
                    std::function<void()> body) {
   return runtime_call("cudaLaunchKernel", [&] {
+    const auto stream = find_stream(config->stream);
+    if (!stream || stream->device() != current_device()) return cudaErrorInvalidResourceHandle;
     if (const cudaError_t error = checked(*config, kernel)) return error;
     const Grid grid{config->gridDim.x, config->blockDim.x, config->dynamicSmemBytes};
-    return submit(config->stream, [grid, body = std::move(body)] {
+    stream->enqueue([grid, body = std::move(body)] {
       if (device_error() != cudaSuccess) return;
       const Fault fault = BlockRunner::of_this_thread().run(grid, body);
       if (fault.error != cudaSuccess) set_device_error(fault.error, fault.why);
     });
+    return cudaSuccess;
   });
 }
 

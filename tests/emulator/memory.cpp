@@ -1,6 +1,7 @@
 #include "memory.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 
@@ -20,9 +21,9 @@ std::uintptr_t number(const void* address) { return reinterpret_cast<std::uintpt
 
 }  // namespace
 
-DeviceBytes& DeviceBytes::instance() {
-  static DeviceBytes& bytes = *new DeviceBytes;
-  return bytes;
+DeviceBytes& DeviceBytes::of(int device) {
+  static auto& all = *new std::array<DeviceBytes, kMostDevices>;
+  return all.at(static_cast<std::size_t>(device));
 }
 
 std::size_t DeviceBytes::total() const {
@@ -77,14 +78,14 @@ Allocations& Allocations::instance() {
   return allocations;
 }
 
-std::optional<Allocation> Allocations::make(std::size_t bytes, MemoryKind kind,
+std::optional<Allocation> Allocations::make(std::size_t bytes, MemoryKind kind, int device,
                                             cudaMemPool_t pool) {
   void* address = nullptr;
   // The exact size, so that AddressSanitizer sees the first byte too many.
   if (posix_memalign(&address, kAlignment, bytes) != 0) return std::nullopt;
   // Fresh memory of the host is often zero, that of a device is not.
   std::memset(address, 0xcd, std::min<std::size_t>(bytes, 65536));
-  const Allocation allocation{static_cast<std::byte*>(address), bytes, kind, pool};
+  const Allocation allocation{static_cast<std::byte*>(address), bytes, kind, device, pool};
   const std::lock_guard lock(mutex_);
   by_address_.emplace(number(address), allocation);
   return allocation;

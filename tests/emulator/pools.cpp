@@ -9,6 +9,7 @@
 #include "streams.hpp"
 
 struct CUmemPoolHandle_st {
+  int device;
   std::uint64_t threshold = 0;
   std::uint64_t reserved = 0;
   std::uint64_t used = 0;
@@ -36,16 +37,16 @@ void shrink(CUmemPoolHandle_st& pool, std::uint64_t keep) {
   if (keep >= pool.reserved) return;
   const std::uint64_t wanted = rounded_up(std::max(pool.used, keep), kGranularity);
   const std::uint64_t target = std::min(pool.reserved, wanted);
-  DeviceBytes::instance().let_go(pool.reserved - target);
+  DeviceBytes::of(pool.device).let_go(pool.reserved - target);
   pool.reserved = target;
 }
 
 bool take(CUmemPoolHandle_st& pool, std::size_t bytes) {
-  if (bytes > DeviceBytes::instance().total()) return false;
+  if (bytes > DeviceBytes::of(pool.device).total()) return false;
   const std::uint64_t used = pool.used + rounded_up(bytes, kPoolUnit);
   if (used > pool.reserved) {
     const std::uint64_t reserved = rounded_up(used, kGranularity);
-    if (!DeviceBytes::instance().hold(reserved - pool.reserved)) return false;
+    if (!DeviceBytes::of(pool.device).hold(reserved - pool.reserved)) return false;
     pool.reserved = reserved;
   }
   pool.used = used;
@@ -73,7 +74,7 @@ cudaError_t allocate(void** out, std::size_t bytes, cudaMemPool_t pool, cudaStre
     if (!pools().has(pool)) return cudaErrorInvalidValue;
     if (!take(*pool, bytes)) return cudaErrorMemoryAllocation;
   }
-  const auto made = Allocations::instance().make(bytes, MemoryKind::kPool, pool);
+  const auto made = Allocations::instance().make(bytes, MemoryKind::kPool, pool->device, pool);
   if (!made) return return_to_pool(pool, bytes), cudaErrorMemoryAllocation;
   return *out = made->address, cudaSuccess;
 }
@@ -118,8 +119,9 @@ cudaError_t cudaMemPoolCreate(cudaMemPool_t* memPool, const struct cudaMemPoolPr
   return runtime_call("cudaMemPoolCreate", [&] {
     const cudaMemLocation where = poolProps->location;
     if (poolProps->allocType != cudaMemAllocationTypePinned) return cudaErrorInvalidValue;
-    if (where.type != cudaMemLocationTypeDevice || where.id != 0) return cudaErrorInvalidValue;
-    *memPool = new CUmemPoolHandle_st;
+    if (where.type != cudaMemLocationTypeDevice) return cudaErrorInvalidValue;
+    if (!is_device(where.id)) return cudaErrorInvalidDevice;
+    *memPool = new CUmemPoolHandle_st{where.id};
     const std::lock_guard lock(pools().mutex);
     pools().created.insert(*memPool);
     return cudaSuccess;

@@ -33,7 +33,7 @@ std::vector<std::shared_ptr<CUstream_st>> live_streams() {
 cudaError_t create(cudaStream_t* handle, unsigned flags) {
   // The null stream, which others could wait for, is not served.
   if (flags != cudaStreamNonBlocking) return cudaErrorNotSupported;
-  auto stream = std::make_shared<CUstream_st>();
+  auto stream = std::make_shared<CUstream_st>(current_device());
   stream->start();
   Streams& all = streams();
   const std::lock_guard lock(all.mutex);
@@ -65,8 +65,10 @@ cudaError_t wait_for(cudaStream_t handle) {
   return cudaSuccess;
 }
 
-void wait_for_all_streams() {
-  for (const auto& stream : live_streams()) stream->wait();
+void wait_for_device(int device) {
+  for (const auto& stream : live_streams()) {
+    if (stream->device() == device) stream->wait();
+  }
 }
 
 std::size_t stream_count() { return live_streams().size(); }
@@ -152,7 +154,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 cudaError_t cudaDeviceSynchronize(void) {
   const cudaError_t error = runtime_call("cudaDeviceSynchronize", [] {
-    wait_for_all_streams();
+    wait_for_device(current_device());
     return cudaSuccess;
   });
   release_unused_pool_memory();

@@ -13,6 +13,8 @@
 /// The queue of one stream, shared by its handle and its thread.
 struct CUstream_st : std::enable_shared_from_this<CUstream_st> {
  public:
+  explicit CUstream_st(int device) : device_(device) {}
+  int device() const { return device_; }
   void start();
 
   /// Waits while the queue is full, as the driver does.
@@ -25,6 +27,7 @@ struct CUstream_st : std::enable_shared_from_this<CUstream_st> {
  private:
   void run();
 
+  const int device_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> queue_;
@@ -43,7 +46,8 @@ std::shared_ptr<CUstream_st> find_stream(cudaStream_t handle);
 cudaError_t submit(cudaStream_t handle, std::function<void()> work);
 
 cudaError_t wait_for(cudaStream_t handle);
-void wait_for_all_streams();
+/// Waits for the streams of a device.
+void wait_for_device(int device);
 std::size_t stream_count();
 
 }  // namespace emulated
