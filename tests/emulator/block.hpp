@@ -90,7 +90,7 @@ class BlockRunner {
   const std::function<void()>* kernel_ = nullptr;
   Fault fault_;
   bool aborting_ = false;
-  unsigned started_ = 0;  ///< of them
+  unsigned started_ = 0;  ///< threads of the block
   unsigned live_ = 0;     ///< of them, not ended, started or not
   unsigned running_ = 0;
   std::vector<Worker*> started_by_;  ///< the worker of each thread; none once it has ended

@@ -64,6 +64,9 @@ class Pinned {
 inline unsigned look(const unsigned* at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
 inline void show(unsigned* at, unsigned value) { __atomic_store_n(at, value, __ATOMIC_RELEASE); }
 
+/// Whether the launch of a kernel that adds 1 waits for the one before it.
+bool waits_to_load(cudaStream_t stream, void (*kernel)(unsigned*));
+
 void check_kernels(cudaStream_t stream);
 void check_faults(cudaStream_t stream);
 void check_streams(cudaStream_t stream);

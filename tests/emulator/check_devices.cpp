@@ -11,6 +11,8 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 
 __global__ void nothing() {}
 
+__global__ void add_one(unsigned* value) { *value += 1; }
+
 std::size_t free_bytes(int device) {
   std::size_t free = 0;
   std::size_t total = 0;
@@ -79,6 +81,12 @@ void check_streams_and_events(cudaStream_t own) {
 
   CHECK(launch_and_wait(own, 1, 32, 0, nothing) == cudaErrorInvalidResourceHandle);
   CHECK_OK(launch_and_wait(stream, 1, 32, 0, nothing));
+
+  CHECK_OK(cudaSetDevice(0));
+  const Pinned<unsigned> value;
+  CHECK_OK(launch_and_wait(own, 1, 1, 0, add_one, value.get()));
+  CHECK_OK(cudaSetDevice(1));
+  CHECK(waits_to_load(stream, add_one));  // it is loaded on device 0
   CHECK_OK(cudaEventDestroy(first));
   CHECK_OK(cudaEventDestroy(second));
   CHECK_OK(cudaStreamDestroy(stream));

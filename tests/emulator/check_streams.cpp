@@ -1,6 +1,7 @@
 // Streams run on their own: order, events, full queues, hosts that wait.
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <thread>
 
 #include "check.hpp"
@@ -14,6 +15,37 @@ __global__ void wait_for_host(const unsigned* gate) {
 }
 
 __global__ void add_one(unsigned* value) { *value += 1; }
+__global__ void tell(unsigned* value) { show(value, 1); }
+
+/// Ends by itself after a while, and says so.
+__global__ void hold_back(const unsigned* gate, unsigned* timed_out) {
+  const std::uint64_t start = emulated::global_timer_ns();
+  while (look(gate) == 0) {
+    if (emulated::global_timer_ns() - start > 400'000'000) return show(timed_out, 1);
+    std::this_thread::yield();
+  }
+}
+
+__global__ void is_not_named_before(unsigned* value) { *value += 1; }
+__global__ void has_its_attribute_set(unsigned* value) { *value += 1; }
+
+template <typename Kernel>
+void prepare(Kernel kernel) {
+  int blocks = 0;
+  CHECK_OK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, 1, 0));
+  CHECK(blocks == 2);
+}
+
+void check_loading(cudaStream_t stream) {
+  CHECK(waits_to_load(stream, is_not_named_before));
+  CHECK(!waits_to_load(stream, is_not_named_before));
+  CHECK_OK(
+      cudaFuncSetAttribute(has_its_attribute_set, cudaFuncAttributeMaxDynamicSharedMemorySize, 64));
+  CHECK(!waits_to_load(stream, has_its_attribute_set));
+  prepare(wait_for_host);
+  prepare(add_one);
+  prepare(tell);
+}
 
 void check_gate(cudaStream_t stream) {
   const Pinned<unsigned> gate;
@@ -65,7 +97,7 @@ void check_early_destroy() {
   cudaStream_t stream = nullptr;
   CHECK_OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   CHECK_OK(enqueue(stream, wait_for_host, gate.get()));
-  CHECK_OK(enqueue(stream, add_one, value.get()));
+  CHECK_OK(enqueue(stream, tell, value.get()));
   CHECK_OK(cudaStreamDestroy(stream));
   CHECK(cudaStreamSynchronize(stream) == cudaErrorInvalidResourceHandle);
   cudaGetLastError();
@@ -75,7 +107,20 @@ void check_early_destroy() {
 
 }  // namespace
 
+bool waits_to_load(cudaStream_t stream, void (*kernel)(unsigned*)) {
+  prepare(hold_back);
+  const Pinned<unsigned> shared(3);
+  CHECK_OK(enqueue(stream, hold_back, shared.get(), shared.get() + 1));
+  CHECK_OK(enqueue(stream, kernel, shared.get() + 2));
+  const bool waited = look(shared.get() + 1) != 0;
+  show(shared.get(), 1);
+  CHECK_OK(cudaStreamSynchronize(stream));
+  CHECK(shared[2] == 1);
+  return waited;
+}
+
 void check_streams(cudaStream_t stream) {
+  check_loading(stream);
   check_gate(stream);
   check_full_queue(stream);
   check_early_destroy();

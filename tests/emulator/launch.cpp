@@ -3,6 +3,7 @@
 
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "block.hpp"
 #include "state.hpp"
@@ -14,20 +15,34 @@ namespace {
 constexpr std::size_t kSharedDefault = 49152;
 constexpr int kSharedMost = 232448;
 
-struct SharedLimits {
+/// What a device knows of the kernels that are loaded there.
+struct Loaded {
   std::mutex mutex;
-  std::map<const void*, std::size_t> by_kernel;
+  std::map<std::pair<int, const void*>, std::size_t> shared_limits;
 };
 
-SharedLimits& shared_limits() {
-  static SharedLimits& limits = *new SharedLimits;
-  return limits;
+Loaded& loaded() {
+  static Loaded& kernels = *new Loaded;
+  return kernels;
 }
 
-std::size_t shared_limit(const void* kernel) {
-  const std::lock_guard lock(shared_limits().mutex);
-  const auto found = shared_limits().by_kernel.find(kernel);
-  return found == shared_limits().by_kernel.end() ? kSharedDefault : found->second;
+/// Loads the kernel on the current device; returns the dynamic shared memory that it may have.
+std::size_t load(const void* kernel) {
+  const std::lock_guard lock(loaded().mutex);
+  return loaded()
+      .shared_limits.try_emplace({current_device(), kernel}, kSharedDefault)
+      .first->second;
+}
+
+/// The driver loads a kernel when it first hears of it. When that is a launch, it may wait for all
+/// that the device has to do.
+void load_for_launch(const void* kernel) {
+  {
+    const std::lock_guard lock(loaded().mutex);
+    if (loaded().shared_limits.count({current_device(), kernel}) > 0) return;
+  }
+  wait_for_device(current_device());
+  load(kernel);
 }
 
 cudaError_t checked(const cudaLaunchConfig_t& config, const void* kernel) {
@@ -36,7 +51,7 @@ cudaError_t checked(const cudaLaunchConfig_t& config, const void* kernel) {
   if (grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1) return cudaErrorNotSupported;
   if (grid.x == 0 || grid.x > 2147483647u) return cudaErrorInvalidConfiguration;
   if (block.x == 0 || block.x > 1024) return cudaErrorInvalidConfiguration;
-  return config.dynamicSmemBytes > shared_limit(kernel) ? cudaErrorInvalidValue : cudaSuccess;
+  return config.dynamicSmemBytes > load(kernel) ? cudaErrorInvalidValue : cudaSuccess;
 }
 
 }  // namespace
@@ -46,6 +61,7 @@ cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel,
   return runtime_call("cudaLaunchKernel", [&] {
     const auto stream = find_stream(config->stream);
     if (!stream || stream->device() != current_device()) return cudaErrorInvalidResourceHandle;
+    load_for_launch(kernel);
     if (const cudaError_t error = checked(*config, kernel)) return error;
     const Grid grid{config->gridDim.x, config->blockDim.x, config->dynamicSmemBytes};
     stream->enqueue([grid, body = std::move(body)] {
@@ -67,8 +83,8 @@ cudaError_t cudaFuncSetAttribute(const void* func, enum cudaFuncAttribute attr, 
   return runtime_call("cudaFuncSetAttribute", [&] {
     if (attr != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaErrorInvalidValue;
     if (value < 0 || value > kSharedMost) return cudaErrorInvalidValue;
-    const std::lock_guard lock(shared_limits().mutex);
-    shared_limits().by_kernel[func] = static_cast<std::size_t>(value);
+    const std::lock_guard lock(loaded().mutex);
+    loaded().shared_limits[{current_device(), func}] = static_cast<std::size_t>(value);
     return cudaSuccess;
   });
 }
@@ -77,7 +93,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* numBlocks, const 
                                                           int blockSize, size_t dynamicSMemSize) {
   return runtime_call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", [&] {
     if (blockSize < 1 || blockSize > 1024) return cudaErrorInvalidValue;
-    return *numBlocks = dynamicSMemSize > shared_limit(func) ? 0 : 2, cudaSuccess;
+    return *numBlocks = dynamicSMemSize > load(func) ? 0 : 2, cudaSuccess;
   });
 }
 
