@@ -47,15 +47,6 @@ void store(std::uint64_t* bar, State state) {
   std::memcpy(bar, &state, sizeof(state));
 }
 
-void arrive(std::uint64_t* bar, unsigned bytes) {
-  State state = load(bar);
-  if (state.missing == 0) fail(cudaErrorLaunchFailure, "more arrivals than the barrier counts");
-  --state.missing;
-  state.bytes += static_cast<std::int32_t>(bytes);
-  store(bar, state);
-  BlockRunner::current().progress();
-}
-
 void make_copies(const std::uint64_t* bar) {
   std::vector<BulkCopy>& copies = BlockRunner::current().copies();
   const auto due = std::stable_partition(copies.begin(), copies.end(),
@@ -72,18 +63,12 @@ void make_copies(const std::uint64_t* bar) {
   BlockRunner::current().progress();
 }
 
-/// Dynamic shared memory, or a __shared__ variable.
-bool is_shared(const void* address, std::size_t bytes) {
-  const BlockRunner& runner = BlockRunner::current();
-  if (runner.is_shared(address, 1)) return runner.is_shared(address, bytes);
-  return Allocations::instance().place_of(address, bytes) == Place::kElsewhere;
-}
-
 }  // namespace
 
 void mbarrier_init(std::uint64_t* bar, unsigned count) {
   if (!is_aligned(bar, 8)) fail(cudaErrorMisalignedAddress, "a barrier is not aligned to 8 bytes");
-  if (!is_shared(bar, 8)) fail(cudaErrorIllegalAddress, "a barrier is not in shared memory");
+  if (!BlockRunner::current().is_shared(bar, 8))
+    fail(cudaErrorIllegalAddress, "a barrier is not in shared memory");
   if (count == 0 || count > 1024) fail(cudaErrorLaunchFailure, "a barrier counts no such number");
   State state{};
   state.count = state.missing = count & 0x7ffu;
@@ -91,9 +76,14 @@ void mbarrier_init(std::uint64_t* bar, unsigned count) {
   std::memcpy(bar, &state, sizeof(state));
 }
 
-void mbarrier_arrive(std::uint64_t* bar) { arrive(bar, 0); }
-
-void mbarrier_arrive_expect_tx(std::uint64_t* bar, unsigned bytes) { arrive(bar, bytes); }
+void mbarrier_arrive_expect_tx(std::uint64_t* bar, unsigned bytes) {
+  State state = load(bar);
+  if (state.missing == 0) fail(cudaErrorLaunchFailure, "more arrivals than the barrier counts");
+  --state.missing;
+  state.bytes += static_cast<std::int32_t>(bytes);
+  store(bar, state);
+  BlockRunner::current().progress();
+}
 
 bool mbarrier_test_parity(std::uint64_t* bar, unsigned parity) {
   BlockRunner& runner = BlockRunner::current();
@@ -112,7 +102,7 @@ void bulk_copy_to_shared(void* shared, const void* global, unsigned bytes, std::
     fail(cudaErrorMisalignedAddress, "a bulk copy is not of whole, aligned 16 bytes");
   }
   load(bar);
-  if (!is_shared(shared, bytes)) {
+  if (!BlockRunner::current().is_shared(shared, bytes)) {
     fail(cudaErrorIllegalAddress, "a bulk copy ends outside shared memory");
   }
   const Place place = Allocations::instance().place_of(global, bytes);

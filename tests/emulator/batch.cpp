@@ -1,5 +1,4 @@
-#include "batch.hpp"
-
+// A batch of copies, which have no order among themselves.
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -16,86 +15,42 @@ struct Copy {
   void* destination;
   const void* source;
   std::size_t bytes;
-  std::vector<std::byte> staged;  ///< the source's bytes, where the call has to read them
+
+  bool is_valid() const {
+    return bytes > 0 && fits(ends_of(destination, source, bytes), cudaMemcpyDefault);
+  }
 };
 
-struct Batch {
-  CUdeviceptr* destinations;
-  CUdeviceptr* sources;
-  std::size_t* sizes;
-  std::size_t count;
-  CUmemcpyAttributes* attributes;
-  std::size_t* attribute_starts;
-  std::size_t attribute_count;
-};
-
-bool has_valid_attributes(const Batch& batch) {
-  if (batch.attribute_count == 0 || batch.attribute_count > batch.count) return false;
-  if (batch.attributes == nullptr || batch.attribute_starts == nullptr) return false;
-  for (std::size_t i = 0; i < batch.attribute_count; ++i) {
-    const std::size_t start = batch.attribute_starts[i];
-    if (i == 0 ? start != 0 : start <= batch.attribute_starts[i - 1]) return false;
-    if (start >= batch.count) return false;
-    const CUmemcpySrcAccessOrder order = batch.attributes[i].srcAccessOrder;
-    if (order < CU_MEMCPY_SRC_ACCESS_ORDER_STREAM) return false;
-    if (order > CU_MEMCPY_SRC_ACCESS_ORDER_ANY) return false;
-  }
-  return true;
-}
-
-CUresult copy_batch(const Batch& batch, std::size_t* failed, CUstream stream) {
-  *failed = SIZE_MAX;  // no copy is to blame
-  if (stream == nullptr || batch.count == 0) return CUDA_ERROR_INVALID_VALUE;
-  if (!has_valid_attributes(batch)) return CUDA_ERROR_INVALID_VALUE;
-  if (!find_stream(stream)) return CUDA_ERROR_INVALID_HANDLE;
-  auto copies = std::make_shared<std::vector<Copy>>();
-  std::size_t group = 0;
-  for (std::size_t i = 0; i < batch.count; ++i) {
-    if (group + 1 < batch.attribute_count && batch.attribute_starts[group + 1] <= i) ++group;
-    Copy copy{reinterpret_cast<void*>(batch.destinations[i]),
-              reinterpret_cast<const void*>(batch.sources[i]),
-              batch.sizes[i],
-              {}};
-    const Ends ends = ends_of(copy.destination, copy.source, copy.bytes);
-    if (copy.bytes == 0 || !fits(ends, cudaMemcpyDefault)) {
-      *failed = i;
-      return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (batch.attributes[group].srcAccessOrder == CU_MEMCPY_SRC_ACCESS_ORDER_DURING_API_CALL) {
-      const auto* first = static_cast<const std::byte*>(copy.source);
-      copy.staged.assign(first, first + copy.bytes);
-    }
-    copies->push_back(std::move(copy));
-  }
-  const cudaError_t error = submit(stream, [copies] {
-    if (device_error() != cudaSuccess) return;
-    // Backwards: the copies of a batch have no order among themselves.
-    for (auto copy = copies->rbegin(); copy != copies->rend(); ++copy) {
-      const void* source = copy->staged.empty() ? copy->source : copy->staged.data();
-      std::memcpy(copy->destination, source, copy->bytes);
-    }
-  });
-  return static_cast<CUresult>(error);
+bool in_order_of_the_stream(const CUmemcpyAttributes* attributes, const std::size_t* starts,
+                            std::size_t count) {
+  return count == 1 && attributes != nullptr && starts != nullptr && starts[0] == 0 &&
+         attributes->srcAccessOrder == CU_MEMCPY_SRC_ACCESS_ORDER_STREAM;
 }
 
 }  // namespace
 
-CUresult copy_batch_12080(CUdeviceptr* dsts, CUdeviceptr* srcs, std::size_t* sizes,
-                          std::size_t count, CUmemcpyAttributes* attrs, std::size_t* attrIdxs,
-                          std::size_t numAttrs, std::size_t* failIdx, CUstream hStream) {
+CUresult copy_batch(CUdeviceptr* dsts, CUdeviceptr* srcs, std::size_t* sizes, std::size_t count,
+                    CUmemcpyAttributes* attrs, std::size_t* attrIdxs, std::size_t numAttrs,
+                    std::size_t* failIdx, CUstream hStream) {
   return driver_call("cuMemcpyBatchAsync", [&] {
-    std::size_t failed = SIZE_MAX;
-    const Batch batch{dsts, srcs, sizes, count, attrs, attrIdxs, numAttrs};
-    const CUresult result = copy_batch(batch, &failed, hStream);
-    if (failIdx != nullptr && result != CUDA_SUCCESS) *failIdx = failed;
-    return result;
+    *failIdx = SIZE_MAX;  // no copy is to blame
+    if (hStream == nullptr || count == 0) return CUDA_ERROR_INVALID_VALUE;
+    if (!in_order_of_the_stream(attrs, attrIdxs, numAttrs)) return CUDA_ERROR_INVALID_VALUE;
+    auto copies = std::make_shared<std::vector<Copy>>();
+    for (std::size_t i = 0; i < count; ++i) {
+      copies->push_back(
+          {reinterpret_cast<void*>(dsts[i]), reinterpret_cast<const void*>(srcs[i]), sizes[i]});
+      if (!copies->back().is_valid()) return *failIdx = i, CUDA_ERROR_INVALID_VALUE;
+    }
+    // Backwards, as nobody may rely on an order.
+    const cudaError_t error = submit(hStream, [copies] {
+      if (device_error() != cudaSuccess) return;
+      for (auto copy = copies->rbegin(); copy != copies->rend(); ++copy) {
+        std::memcpy(copy->destination, copy->source, copy->bytes);
+      }
+    });
+    return static_cast<CUresult>(error);
   });
-}
-
-CUresult copy_batch_13000(CUdeviceptr* dsts, CUdeviceptr* srcs, std::size_t* sizes,
-                          std::size_t count, CUmemcpyAttributes* attrs, std::size_t* attrIdxs,
-                          std::size_t numAttrs, CUstream hStream) {
-  return copy_batch_12080(dsts, srcs, sizes, count, attrs, attrIdxs, numAttrs, nullptr, hStream);
 }
 
 }  // namespace emulated

@@ -7,7 +7,6 @@
 __thread uint3 threadIdx;
 __thread uint3 blockIdx;
 __thread dim3 blockDim;
-__thread dim3 gridDim;
 
 namespace emulated {
 namespace {
@@ -33,23 +32,17 @@ Fault BlockRunner::run(const Grid& grid, const std::function<void()>& kernel) {
   kernel_ = &kernel;
   fault_ = {};
   aborting_ = false;
-  size_ = grid.threads.x * grid.threads.y * grid.threads.z;
   void* memory = nullptr;
   // Exactly as large as asked for, so that AddressSanitizer sees the first byte too many.
   if (grid.shared_bytes > 0 && posix_memalign(&memory, 128, grid.shared_bytes) != 0) {
     throw std::bad_alloc();
   }
   shared_.reset(static_cast<std::byte*>(memory));
-  gridDim = grid.blocks;
   blockDim = grid.threads;
   current_ = this;
-  for (unsigned z = 0; z < grid.blocks.z && !aborting_; ++z) {
-    for (unsigned y = 0; y < grid.blocks.y && !aborting_; ++y) {
-      for (unsigned x = 0; x < grid.blocks.x && !aborting_; ++x) {
-        blockIdx = {x, y, z};
-        run_block();
-      }
-    }
+  for (unsigned block = 0; block < grid.blocks && !aborting_; ++block) {
+    blockIdx.x = block;
+    run_block();
   }
   current_ = nullptr;
   shared_.reset();
@@ -58,11 +51,10 @@ Fault BlockRunner::run(const Grid& grid, const std::function<void()>& kernel) {
 
 void BlockRunner::start_block() {
   started_ = 0;
-  live_ = size_;
-  threads_.assign(size_, {});
-  warps_.assign((size_ + Warp::kLanes - 1) / Warp::kLanes, {});
-  if (size_ % Warp::kLanes != 0) warps_.back().exited = ~0u << size_ % Warp::kLanes;
-  at_barrier_.clear();
+  live_ = grid_.threads;
+  started_by_.assign(grid_.threads, nullptr);
+  warps_.assign((grid_.threads + Warp::kLanes - 1) / Warp::kLanes, {});
+  if (grid_.threads % Warp::kLanes != 0) warps_.back().exited = ~0u << grid_.threads % Warp::kLanes;
   first_ready_ = ready_count_ = 0;
   copies_.clear();
   fruitless_ = 0;
@@ -72,7 +64,7 @@ void BlockRunner::start_block() {
 void BlockRunner::run_block() {
   start_block();
   while (live_ > 0 && !aborting_) {
-    if (started_ < size_) {
+    if (started_ < grid_.threads) {
       if (idle_.empty()) {
         workers_.push_back(std::make_unique<Worker>(*this));
         idle_.push_back(workers_.back().get());
@@ -82,7 +74,7 @@ void BlockRunner::run_block() {
       resume(worker);
     } else if (ready_count_ > 0) {
       become(pop_ready());
-      resume(*threads_[running_].worker);
+      resume(*started_by_[running_]);
     } else {
       deadlock();
     }
@@ -96,7 +88,7 @@ void BlockRunner::run_block() {
 /// Unwinds the threads that wait, so that what they hold on their stacks is given back.
 void BlockRunner::end_aborted() {
   for (unsigned thread = 0; thread < started_; ++thread) {
-    Worker* worker = threads_[thread].worker;
+    Worker* worker = started_by_[thread];
     if (worker == nullptr) continue;
     become(thread);
     resume(*worker);
@@ -119,28 +111,17 @@ void BlockRunner::work(void* argument) {
 }
 
 void BlockRunner::run_unstarted(Worker& worker) {
-  while (started_ < size_ && !aborting_) {
+  while (started_ < grid_.threads && !aborting_) {
     const unsigned thread = started_++;
-    threads_[thread].worker = &worker;
+    started_by_[thread] = &worker;
     become(thread);
     try {
       (*kernel_)();
     } catch (const Aborted&) {
     }
-    threads_[running_].worker = nullptr;
+    started_by_[running_] = nullptr;
     end_thread();
   }
-}
-
-void BlockRunner::become(unsigned thread) {
-  running_ = thread;
-  if (thread < grid_.threads.x) {  // nearly always, and divisions are slow
-    threadIdx = {thread, 0, 0};
-    return;
-  }
-  threadIdx.x = thread % grid_.threads.x;
-  threadIdx.y = thread / grid_.threads.x % grid_.threads.y;
-  threadIdx.z = thread / grid_.threads.x / grid_.threads.y;
 }
 
 void BlockRunner::end_thread() {
@@ -154,7 +135,6 @@ void BlockRunner::end_thread() {
       release(own.finish(own.mask[other]), running_ / Warp::kLanes);
     }
   }
-  if (live_ > 0 && at_barrier_.size() == live_) release_block();
 }
 
 }  // namespace emulated

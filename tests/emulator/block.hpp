@@ -18,8 +18,8 @@
 namespace emulated {
 
 struct Grid {
-  dim3 blocks;
-  dim3 threads;
+  unsigned blocks;
+  unsigned threads;
   std::size_t shared_bytes;
 };
 
@@ -46,15 +46,11 @@ class BlockRunner {
   Fault run(const Grid& grid, const std::function<void()>& kernel);
 
   // For the running thread of the block.
-  void synchronize();
   std::uint64_t exchange(unsigned mask, std::uint64_t value, int lane);
-  unsigned ballot(unsigned mask, bool predicate);
   int lane() const { return static_cast<int>(running_ % Warp::kLanes); }
   /// Lets the others run, after it found that it has to wait for them. A block whose threads do
   /// nothing else has a deadlock.
   void yield_waiting();
-  /// Lets the others run; false when there is none that can.
-  bool yield();
   /// Ends the kernel.
   [[noreturn]] void fail(cudaError_t error, const std::string& why);
 
@@ -62,10 +58,7 @@ class BlockRunner {
   bool is_shared(const void* address, std::size_t bytes) const;
   std::vector<BulkCopy>& copies() { return copies_; }
   /// The running thread did something that another may have waited for.
-  void progress() {
-    fruitless_ = 0;
-    threads_[running_].found_nothing = false;
-  }
+  void progress() { fruitless_ = 0; }
 
  private:
   static constexpr std::size_t kMostThreads = 1024;
@@ -77,10 +70,6 @@ class BlockRunner {
     Fiber fiber;
     bool is_idle = true;
   };
-  struct Thread {
-    Worker* worker = nullptr;
-    bool found_nothing = false;  ///< its last wait found that it has to go on waiting
-  };
 
   static void work(void* worker);
   void run_block();
@@ -90,10 +79,8 @@ class BlockRunner {
   void end_thread();
   void end_aborted();
   void wait();
-  void meet(unsigned mask, std::uint64_t value, unsigned source);
-  void become(unsigned thread);
+  void become(unsigned thread) { running_ = threadIdx.x = thread; }
   void release(std::uint32_t lanes, unsigned warp);
-  void release_block();
   Warp& warp() { return warps_[running_ / Warp::kLanes]; }
   void deadlock();
   void push_ready(unsigned thread);
@@ -103,13 +90,11 @@ class BlockRunner {
   const std::function<void()>* kernel_ = nullptr;
   Fault fault_;
   bool aborting_ = false;
-  unsigned size_ = 0;     ///< threads of a block
-  unsigned started_ = 0;  ///< of them
+  unsigned started_ = 0;  ///< threads of the block
   unsigned live_ = 0;     ///< of them, not ended, started or not
   unsigned running_ = 0;
-  std::vector<Thread> threads_;
+  std::vector<Worker*> started_by_;  ///< the worker of each thread; none once it has ended
   std::vector<Warp> warps_;
-  std::vector<unsigned> at_barrier_;
   std::array<unsigned, kMostThreads> ready_{};  ///< a ring
   std::size_t first_ready_ = 0;
   std::size_t ready_count_ = 0;

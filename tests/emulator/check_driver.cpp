@@ -31,9 +31,6 @@ void check_lookup() {
   CHECK_OK(
       found<PFN_cuGetErrorName_v6000>("cuGetErrorName", 12000)(CUDA_ERROR_OUT_OF_MEMORY, &text));
   CHECK(std::strcmp(text, "CUDA_ERROR_OUT_OF_MEMORY") == 0);
-  CHECK_OK(found<PFN_cuGetErrorString_v6000>("cuGetErrorString", 12000)(CUDA_ERROR_OUT_OF_MEMORY,
-                                                                        &text));
-  CHECK(std::strcmp(text, "out of memory") == 0);
 }
 
 void check_virtual_memory(cudaStream_t stream) {
@@ -92,15 +89,14 @@ void check_batch(cudaStream_t stream) {
   const auto copy = found<PFN_cuMemcpyBatchAsync_v12080>("cuMemcpyBatchAsync", 12080);
   CUdeviceptr device = 0;
   CHECK_OK(cudaMalloc(reinterpret_cast<void**>(&device), 4096));
-  unsigned char* host = nullptr;
-  CHECK_OK(cudaMallocHost(&host, 4096));
+  const Pinned<unsigned char> host(4096);
   for (unsigned i = 0; i < 4096; ++i) host[i] = static_cast<unsigned char>(i % 251);
   std::vector<CUdeviceptr> to;
   std::vector<CUdeviceptr> from;
   std::vector<std::size_t> sizes(8, 512);
   for (unsigned i = 0; i < 8; ++i) {
     to.push_back(device + 512 * (7 - i));
-    from.push_back(reinterpret_cast<CUdeviceptr>(host) + 512 * i);
+    from.push_back(reinterpret_cast<CUdeviceptr>(host.get()) + 512 * i);
   }
   CUmemcpyAttributes attributes{};
   attributes.srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM;
@@ -113,14 +109,13 @@ void check_batch(cudaStream_t stream) {
   CHECK(failed == SIZE_MAX);
   CHECK_OK(run(stream));
   std::vector<unsigned char> back(4096);
-  CHECK_OK(cudaStreamSynchronize(stream));
-  CHECK_OK(cudaMemcpy(back.data(), reinterpret_cast<void*>(device), 4096, cudaMemcpyDefault));
+  CHECK_OK(cudaMemcpyAsync(back.data(), reinterpret_cast<void*>(device), 4096, cudaMemcpyDefault,
+                           stream));
   for (unsigned i = 0; i < 4096; ++i) CHECK(back[i] == host[(7 - i / 512) * 512 + i % 512]);
   sizes[5] = 4096;
   CHECK(run(stream) == CUDA_ERROR_INVALID_VALUE);
   CHECK(failed == 5);
   CHECK_OK(cudaFree(reinterpret_cast<void*>(device)));
-  CHECK_OK(cudaFreeHost(host));
 }
 
 }  // namespace

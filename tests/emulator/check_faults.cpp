@@ -11,20 +11,22 @@ struct Holder {
   std::string text = std::string(100, 'x');
 };
 
-__global__ void half_synchronizes() {
+__global__ void disagrees_on_the_mask() {
   const Holder holder;
   if (threadIdx.x < 32) __syncwarp();
-  if (threadIdx.x % 2 == 0) __shfl_sync(0xffffffffu, threadIdx.x, 0);
-  __syncthreads();
+  __syncwarp(threadIdx.x % 2 == 0 ? 0xffffffffu : 0xfffffffeu);
 }
 
 __global__ void waits_for_nobody() {
   auto* bar = reinterpret_cast<std::uint64_t*>(emulated::shared_memory());
   const Holder holder;
-  if (threadIdx.x == 0) emulated::mbarrier_init(bar, 2);
-  __syncthreads();
-  if (threadIdx.x == 0) emulated::mbarrier_arrive(bar);
-  while (!emulated::mbarrier_test_parity(bar, 0)) __nanosleep(20);
+  if (threadIdx.x == 0) {
+    emulated::mbarrier_init(bar, 2);
+    emulated::mbarrier_arrive_expect_tx(bar, 0);
+  }
+  __syncwarp();
+  while (!emulated::mbarrier_test_parity(bar, 0)) {
+  }
 }
 
 __global__ void copies(const std::byte* source, unsigned bytes, unsigned source_offset,
@@ -39,7 +41,8 @@ __global__ void copies(const std::byte* source, unsigned bytes, unsigned source_
 }
 
 __global__ void touches_uninitialized_barrier() {
-  emulated::mbarrier_arrive(reinterpret_cast<std::uint64_t*>(emulated::shared_memory()));
+  emulated::mbarrier_arrive_expect_tx(reinterpret_cast<std::uint64_t*>(emulated::shared_memory()),
+                                      0);
 }
 
 __global__ void nothing() {}
@@ -57,8 +60,8 @@ void expect_fault(cudaError_t error, cudaError_t wanted) {
 }
 
 void check_deadlocks(cudaStream_t stream) {
-  expect_fault(launch_and_wait(stream, 2, 64, 0, half_synchronizes), cudaErrorLaunchFailure);
-  expect_fault(launch_and_wait(stream, 2, 64, 8, waits_for_nobody), cudaErrorLaunchFailure);
+  expect_fault(launch_and_wait(stream, 2, 64, 0, disagrees_on_the_mask), cudaErrorLaunchFailure);
+  expect_fault(launch_and_wait(stream, 2, 32, 8, waits_for_nobody), cudaErrorLaunchFailure);
   CHECK_OK(launch_and_wait(stream, 2, 64, 0, nothing));
 }
 
@@ -82,6 +85,7 @@ void check_bulk_copies(cudaStream_t stream) {
 void check_configurations(cudaStream_t stream) {
   CHECK(launch_and_wait(stream, 1, 1025, 0, nothing) == cudaErrorInvalidConfiguration);
   CHECK(launch_and_wait(stream, 0, 32, 0, nothing) == cudaErrorInvalidConfiguration);
+  CHECK(launch_and_wait(stream, dim3(1, 2), 32, 0, nothing) == cudaErrorNotSupported);
   CHECK(launch_and_wait(stream, 1, 32, 50000, nothing) == cudaErrorInvalidValue);
   CHECK_OK(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 50000));
   CHECK_OK(launch_and_wait(stream, 1, 32, 50000, nothing));

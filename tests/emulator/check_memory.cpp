@@ -36,12 +36,6 @@ void check_held_bytes() {
   CHECK(free_bytes() == before);
 }
 
-std::uint64_t pool_bytes(cudaMemPool_t pool, cudaMemPoolAttr attribute) {
-  std::uint64_t bytes = 0;
-  CHECK_OK(cudaMemPoolGetAttribute(pool, attribute, &bytes));
-  return bytes;
-}
-
 void check_pools(cudaStream_t stream) {
   const std::size_t before = free_bytes();
   cudaMemPoolProps properties{};
@@ -54,22 +48,14 @@ void check_pools(cudaStream_t stream) {
   void* memory = nullptr;
   CHECK_OK(cudaMallocFromPoolAsync(&memory, 5 * kMiB, pool, stream));
   CHECK_OK(cudaMemsetAsync(memory, 1, 5 * kMiB, stream));
-  CHECK(pool_bytes(pool, cudaMemPoolAttrUsedMemCurrent) == 5 * kMiB);
   CHECK_OK(cudaFreeAsync(memory, stream));
   CHECK(cudaFreeAsync(memory, stream) == cudaErrorInvalidValue);
   CHECK_OK(cudaStreamSynchronize(stream));
-  CHECK(pool_bytes(pool, cudaMemPoolAttrUsedMemCurrent) == 0);
-  CHECK(pool_bytes(pool, cudaMemPoolAttrReservedMemCurrent) == 6 * kMiB);
   CHECK(free_bytes() == before - 6 * kMiB);
   CHECK_OK(cudaMemPoolTrimTo(pool, 0));
   CHECK(free_bytes() == before);
   CHECK(cudaMallocFromPoolAsync(&memory, before + 1, pool, stream) == cudaErrorMemoryAllocation);
   CHECK_OK(cudaMemPoolDestroy(pool));
-  CHECK_OK(cudaMallocAsync(&memory, 100, stream));
-  CHECK(free_bytes() == before - 2 * kMiB);
-  CHECK_OK(cudaFreeAsync(memory, stream));
-  CHECK_OK(cudaStreamSynchronize(stream));
-  CHECK(free_bytes() == before);
   cudaGetLastError();
 }
 
@@ -81,23 +67,17 @@ void check_copies(cudaStream_t stream) {
   const std::vector<std::byte> original = host;
   CHECK_OK(cudaMemcpyAsync(device, host.data(), 1000, cudaMemcpyDefault, stream));
   std::memset(host.data(), 0, 1000);  // pageable bytes were staged
-  CHECK_OK(cudaMemcpyAsync(host.data(), device, 1000, cudaMemcpyDeviceToHost, stream));
+  CHECK_OK(cudaMemcpyAsync(host.data(), device, 1000, cudaMemcpyDefault, stream));
   CHECK(host == original);
-  CHECK_OK(cudaMemcpy2DAsync(host.data(), 10, device, 100, 10, 10, cudaMemcpyDefault, stream));
-  for (std::size_t i = 0; i < 100; ++i) CHECK(host[i] == original[i / 10 * 100 + i % 10]);
-  CHECK_OK(cudaMemset(device, 7, 1000));
-  CHECK_OK(cudaMemcpy(host.data(), device, 1000, cudaMemcpyDeviceToHost));
+  CHECK_OK(cudaMemsetAsync(device, 7, 500, stream));
+  CHECK_OK(cudaMemcpyAsync(device + 500, device, 500, cudaMemcpyDeviceToDevice, stream));
+  CHECK_OK(cudaMemcpyAsync(host.data(), device, 1000, cudaMemcpyDefault, stream));
   CHECK(host[999] == std::byte{7});
-  cudaPointerAttributes attributes{};
-  CHECK_OK(cudaPointerGetAttributes(&attributes, device));
-  CHECK(attributes.type == cudaMemoryTypeDevice);
-  CHECK_OK(cudaPointerGetAttributes(&attributes, host.data()));
-  CHECK(attributes.type == cudaMemoryTypeUnregistered);
-  CHECK(cudaMemcpyAsync(device + 1, host.data(), 1000, cudaMemcpyHostToDevice, stream) ==
+  CHECK(cudaMemcpyAsync(device + 1, host.data(), 1000, cudaMemcpyDefault, stream) ==
         cudaErrorInvalidValue);
   CHECK(cudaStreamSynchronize(stream) == cudaErrorInvalidValue);
   kvprof_emulated_clear_error();
-  CHECK(cudaMemcpyAsync(host.data(), host.data(), 1, cudaMemcpyHostToDevice, stream) ==
+  CHECK(cudaMemcpyAsync(device, host.data(), 1, cudaMemcpyDeviceToDevice, stream) ==
         cudaErrorInvalidValue);
   kvprof_emulated_clear_error();
   cudaGetLastError();

@@ -1,121 +1,130 @@
 // Streams run on their own: order, events, full queues, hosts that wait.
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <thread>
 
 #include "check.hpp"
 
 namespace {
 
+using std::chrono::milliseconds;
+
 __global__ void wait_for_host(const unsigned* gate) {
-  while (threadIdx.x == 0 && emulated::load_volatile(gate) == 0) __nanosleep(1000);
+  while (look(gate) == 0) std::this_thread::yield();
 }
 
 __global__ void add_one(unsigned* value) { *value += 1; }
+__global__ void tell(unsigned* value) { show(value, 1); }
 
-template <typename... Parameters, typename... Arguments>
-void enqueue(cudaStream_t stream, void (*kernel)(Parameters...), Arguments&&... arguments) {
-  cudaLaunchConfig_t config{};
-  config.blockDim = 1;
-  config.stream = stream;
-  CHECK_OK(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
+/// Ends by itself after a while, and says so.
+__global__ void hold_back(const unsigned* gate, unsigned* timed_out) {
+  const std::uint64_t start = emulated::global_timer_ns();
+  while (look(gate) == 0) {
+    if (emulated::global_timer_ns() - start > 400'000'000) return show(timed_out, 1);
+    std::this_thread::yield();
+  }
 }
 
-struct Pinned {
-  unsigned* gate = nullptr;
-  unsigned* value = nullptr;
-  Pinned() {
-    CHECK_OK(cudaMallocHost(&gate, sizeof(unsigned)));
-    CHECK_OK(cudaHostAlloc(&value, sizeof(unsigned), cudaHostAllocMapped));
-    *gate = *value = 0;
-    void* device = nullptr;
-    CHECK_OK(cudaHostGetDevicePointer(&device, value, 0));
-    CHECK(device == value);
-  }
-  ~Pinned() {
-    CHECK_OK(cudaFreeHost(gate));
-    CHECK_OK(cudaFreeHost(value));
-  }
-};
+__global__ void is_not_named_before(unsigned* value) { *value += 1; }
+__global__ void has_its_attribute_set(unsigned* value) { *value += 1; }
+
+template <typename Kernel>
+void prepare(Kernel kernel) {
+  int blocks = 0;
+  CHECK_OK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, 1, 0));
+  CHECK(blocks == 2);
+}
+
+void check_loading(cudaStream_t stream) {
+  CHECK(waits_to_load(stream, is_not_named_before));
+  CHECK(!waits_to_load(stream, is_not_named_before));
+  CHECK_OK(
+      cudaFuncSetAttribute(has_its_attribute_set, cudaFuncAttributeMaxDynamicSharedMemorySize, 64));
+  CHECK(!waits_to_load(stream, has_its_attribute_set));
+  prepare(wait_for_host);
+  prepare(add_one);
+  prepare(tell);
+}
 
 void check_gate(cudaStream_t stream) {
-  const Pinned memory;
+  const Pinned<unsigned> gate;
+  const Pinned<unsigned> value;
   cudaEvent_t before = nullptr;
   cudaEvent_t after = nullptr;
-  cudaStream_t other = nullptr;
   CHECK_OK(cudaEventCreate(&before));
   CHECK_OK(cudaEventCreate(&after));
-  CHECK_OK(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking));
-  CHECK_OK(cudaEventRecord(before, stream));
-  enqueue(stream, wait_for_host, memory.gate);
-  enqueue(stream, add_one, memory.value);
-  CHECK_OK(cudaEventRecord(after, stream));
-  CHECK_OK(cudaStreamWaitEvent(other, after));
-  enqueue(other, add_one, memory.value);
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  CHECK(cudaEventQuery(after) == cudaErrorNotReady);
-  CHECK(cudaStreamQuery(stream) == cudaErrorNotReady);
-  CHECK(cudaStreamQuery(other) == cudaErrorNotReady);
   float ms = 0;
+  CHECK(cudaEventElapsedTime(&ms, before, after) == cudaErrorInvalidResourceHandle);
+  CHECK_OK(cudaEventRecord(before, stream));
+  CHECK_OK(enqueue(stream, wait_for_host, gate.get()));
+  CHECK_OK(enqueue(stream, add_one, value.get()));
+  CHECK_OK(cudaEventRecord(after, stream));
+  std::this_thread::sleep_for(milliseconds(20));
   CHECK(cudaEventElapsedTime(&ms, before, after) == cudaErrorNotReady);
-  emulated::store_volatile(memory.gate, 1u);
-  CHECK_OK(cudaEventSynchronize(after));
+  show(gate.get(), 1);
+  CHECK_OK(cudaStreamSynchronize(stream));
   CHECK_OK(cudaEventElapsedTime(&ms, before, after));
   CHECK(ms >= 15 && ms < 10000);
-  CHECK_OK(cudaStreamSynchronize(other));
-  CHECK_OK(cudaStreamQuery(other));
-  CHECK(*memory.value == 2);
-  CHECK_OK(cudaStreamDestroy(other));
-  CHECK(cudaStreamSynchronize(other) == cudaErrorInvalidResourceHandle);
+  CHECK(*value == 1);
   CHECK_OK(cudaEventDestroy(before));
   CHECK_OK(cudaEventDestroy(after));
+  CHECK(cudaEventRecord(after, stream) == cudaErrorInvalidResourceHandle);
+  cudaGetLastError();
 }
 
 void check_full_queue(cudaStream_t stream) {
-  const Pinned memory;
+  const Pinned<unsigned> gate;
+  const Pinned<unsigned> value;
   std::atomic<unsigned> queued{0};
-  enqueue(stream, wait_for_host, memory.gate);
+  CHECK_OK(enqueue(stream, wait_for_host, gate.get()));
   std::thread host([&] {
-    for (unsigned i = 0; i < 1500; ++i, ++queued) enqueue(stream, add_one, memory.value);
+    for (unsigned i = 0; i < 1500; ++i, ++queued) CHECK_OK(enqueue(stream, add_one, value.get()));
   });
   while (queued < 999) std::this_thread::yield();
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(milliseconds(20));
   CHECK(queued == 999);
-  emulated::store_volatile(memory.gate, 1u);
+  show(gate.get(), 1);
   host.join();
   CHECK_OK(cudaStreamSynchronize(stream));
-  CHECK(*memory.value == 1500);
-}
-
-void check_host_function(cudaStream_t stream) {
-  int calls = 0;
-  CHECK_OK(cudaLaunchHostFunc(stream, [](void* count) { ++*static_cast<int*>(count); }, &calls));
-  CHECK_OK(cudaDeviceSynchronize());
-  CHECK(calls == 1);
+  CHECK(*value == 1500);
 }
 
 /// A destroyed stream still does what is in it.
 void check_early_destroy() {
-  const Pinned memory;
+  const Pinned<unsigned> gate;
+  const Pinned<unsigned> value;
   cudaStream_t stream = nullptr;
-  cudaEvent_t done = nullptr;
   CHECK_OK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  CHECK_OK(cudaEventCreateWithFlags(&done, cudaEventDisableTiming));
-  enqueue(stream, wait_for_host, memory.gate);
-  enqueue(stream, add_one, memory.value);
-  CHECK_OK(cudaEventRecord(done, stream));
+  CHECK_OK(enqueue(stream, wait_for_host, gate.get()));
+  CHECK_OK(enqueue(stream, tell, value.get()));
   CHECK_OK(cudaStreamDestroy(stream));
-  emulated::store_volatile(memory.gate, 1u);
-  CHECK_OK(cudaEventSynchronize(done));
-  CHECK(*memory.value == 1);
-  CHECK_OK(cudaEventDestroy(done));
+  CHECK(cudaStreamSynchronize(stream) == cudaErrorInvalidResourceHandle);
+  cudaGetLastError();
+  show(gate.get(), 1);
+  while (look(value.get()) == 0) std::this_thread::yield();
 }
 
 }  // namespace
 
+bool waits_to_load(cudaStream_t stream, void (*kernel)(unsigned*)) {
+  prepare(hold_back);
+  const Pinned<unsigned> shared(3);
+  CHECK_OK(enqueue(stream, hold_back, shared.get(), shared.get() + 1));
+  CHECK_OK(enqueue(stream, kernel, shared.get() + 2));
+  const bool waited = look(shared.get() + 1) != 0;
+  show(shared.get(), 1);
+  CHECK_OK(cudaStreamSynchronize(stream));
+  CHECK(shared[2] == 1);
+  return waited;
+}
+
 void check_streams(cudaStream_t stream) {
+  check_loading(stream);
   check_gate(stream);
   check_full_queue(stream);
-  check_host_function(stream);
   check_early_destroy();
+  cudaStream_t blocking = nullptr;
+  CHECK(cudaStreamCreateWithFlags(&blocking, 0) == cudaErrorNotSupported);
+  cudaGetLastError();
 }

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "batch.hpp"
+#include "copies.hpp"
 #include "state.hpp"
 #include "virtual_memory.hpp"
 
@@ -14,7 +14,7 @@ namespace emulated {
 namespace {
 
 bool is_on_device(const CUmemLocation& where) {
-  return where.type == CU_MEM_LOCATION_TYPE_DEVICE && where.id == 0;
+  return where.type == CU_MEM_LOCATION_TYPE_DEVICE && is_device(where.id);
 }
 
 bool is_valid(const CUmemAllocationProp* property) {
@@ -46,7 +46,7 @@ CUresult create(CUmemGenericAllocationHandle* handle, size_t bytes,
                 const CUmemAllocationProp* property, unsigned long long flags) {
   return driver_call("cuMemCreate", [&] {
     if (!is_valid(property) || flags != 0) return CUDA_ERROR_INVALID_VALUE;
-    return VirtualMemory::instance().create(handle, bytes);
+    return VirtualMemory::instance().create(handle, bytes, property->location.id);
   });
 }
 
@@ -70,7 +70,8 @@ CUresult set_access(CUdeviceptr address, size_t bytes, const CUmemAccessDesc* ac
                     size_t count) {
   return driver_call("cuMemSetAccess", [&] {
     if (count != 1 || !is_on_device(access->location)) return CUDA_ERROR_INVALID_VALUE;
-    return VirtualMemory::instance().set_access(address, bytes, access->flags);
+    if (access->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) return CUDA_ERROR_NOT_SUPPORTED;
+    return VirtualMemory::instance().set_access(address, bytes, access->location.id);
   });
 }
 
@@ -87,12 +88,6 @@ CUresult error_name(CUresult error, const char** text) {
   return CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult error_string(CUresult error, const char** text) {
-  const CUresult known = error_name(error, text);
-  if (known == CUDA_SUCCESS) *text = cudaGetErrorString(static_cast<cudaError_t>(error));
-  return known;
-}
-
 struct Entry {
   const char* name;
   unsigned since;
@@ -104,10 +99,8 @@ void* entry(Function function) {
   return reinterpret_cast<void*>(function);
 }
 
-// The one of a name that is newest but not newer than the version asked for is found.
 const std::vector<Entry>& entries() {
   static const std::vector<Entry>& all = *new std::vector<Entry>{
-      {"cuGetErrorString", 6000, entry<PFN_cuGetErrorString_v6000>(error_string)},
       {"cuGetErrorName", 6000, entry<PFN_cuGetErrorName_v6000>(error_name)},
       {"cuMemGetAllocationGranularity", 10020,
        entry<PFN_cuMemGetAllocationGranularity_v10020>(granularity)},
@@ -118,8 +111,7 @@ const std::vector<Entry>& entries() {
       {"cuMemMap", 10020, entry<PFN_cuMemMap_v10020>(map)},
       {"cuMemUnmap", 10020, entry<PFN_cuMemUnmap_v10020>(unmap)},
       {"cuMemSetAccess", 10020, entry<PFN_cuMemSetAccess_v10020>(set_access)},
-      {"cuMemcpyBatchAsync", 12080, entry<PFN_cuMemcpyBatchAsync_v12080>(copy_batch_12080)},
-      {"cuMemcpyBatchAsync", 13000, entry<PFN_cuMemcpyBatchAsync_v13000>(copy_batch_13000)}};
+      {"cuMemcpyBatchAsync", 12080, entry<PFN_cuMemcpyBatchAsync_v12080>(copy_batch)}};
   return all;
 }
 
@@ -131,19 +123,15 @@ using namespace emulated;
 extern "C" cudaError_t cudaGetDriverEntryPointByVersion(
     const char* symbol, void** funcPtr, unsigned int cudaVersion, unsigned long long,
     enum cudaDriverEntryPointQueryResult* driverStatus) {
-  return runtime_call("cudaGetDriverEntryPointByVersion", [&] {
+  return query_call("cudaGetDriverEntryPointByVersion", [&] {
     *funcPtr = nullptr;
-    cudaDriverEntryPointQueryResult status = cudaDriverEntryPointSymbolNotFound;
+    *driverStatus = cudaDriverEntryPointSymbolNotFound;
     for (const Entry& candidate : entries()) {
       if (std::strcmp(candidate.name, symbol) != 0) continue;
-      if (candidate.since <= cudaVersion) {
-        *funcPtr = candidate.function;
-        status = cudaDriverEntryPointSuccess;
-      } else if (*funcPtr == nullptr) {
-        status = cudaDriverEntryPointVersionNotSufficent;
-      }
+      const bool known = candidate.since <= cudaVersion;
+      *driverStatus = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointVersionNotSufficent;
+      if (known) *funcPtr = candidate.function;
     }
-    if (driverStatus != nullptr) return *driverStatus = status, cudaSuccess;
-    return *funcPtr == nullptr ? cudaErrorSymbolNotFound : cudaSuccess;
+    return cudaSuccess;
   });
 }

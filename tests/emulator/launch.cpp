@@ -3,6 +3,7 @@
 
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "block.hpp"
 #include "state.hpp"
@@ -13,51 +14,44 @@ namespace {
 
 constexpr std::size_t kSharedDefault = 49152;
 constexpr int kSharedMost = 232448;
-constexpr unsigned kBlocksAtOnce = 2 * 2;  // multiprocessors x occupancy
 
-struct SharedLimits {
+/// What a device knows of the kernels that are loaded there.
+struct Loaded {
   std::mutex mutex;
-  std::map<const void*, std::size_t> by_kernel;
+  std::map<std::pair<int, const void*>, std::size_t> shared_limits;
 };
 
-SharedLimits& shared_limits() {
-  static SharedLimits& limits = *new SharedLimits;
-  return limits;
+Loaded& loaded() {
+  static Loaded& kernels = *new Loaded;
+  return kernels;
 }
 
-std::size_t shared_limit(const void* kernel) {
-  const std::lock_guard lock(shared_limits().mutex);
-  const auto found = shared_limits().by_kernel.find(kernel);
-  return found == shared_limits().by_kernel.end() ? kSharedDefault : found->second;
+/// Loads the kernel on the current device; returns the dynamic shared memory that it may have.
+std::size_t load(const void* kernel) {
+  const std::lock_guard lock(loaded().mutex);
+  return loaded()
+      .shared_limits.try_emplace({current_device(), kernel}, kSharedDefault)
+      .first->second;
 }
 
-cudaError_t checked_attributes(const cudaLaunchConfig_t& config) {
-  for (unsigned i = 0; i < config.numAttrs; ++i) {
-    const cudaLaunchAttribute& attribute = config.attrs[i];
-    if (attribute.id == cudaLaunchAttributeClusterDimension) {
-      const auto& cluster = attribute.val.clusterDim;
-      if (cluster.x != 1 || cluster.y != 1 || cluster.z != 1) return cudaErrorNotSupported;
-    }
-    const dim3 grid = config.gridDim;
-    if (attribute.id == cudaLaunchAttributeCooperative && attribute.val.cooperative != 0 &&
-        std::uint64_t{grid.x} * grid.y * grid.z > kBlocksAtOnce) {
-      return cudaErrorCooperativeLaunchTooLarge;
-    }
+/// The driver loads a kernel when it first hears of it. When that is a launch, it may wait for all
+/// that the device has to do.
+void load_for_launch(const void* kernel) {
+  {
+    const std::lock_guard lock(loaded().mutex);
+    if (loaded().shared_limits.count({current_device(), kernel}) > 0) return;
   }
-  return cudaSuccess;
+  wait_for_device(current_device());
+  load(kernel);
 }
 
 cudaError_t checked(const cudaLaunchConfig_t& config, const void* kernel) {
   const dim3 grid = config.gridDim;
   const dim3 block = config.blockDim;
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return cudaErrorInvalidConfiguration;
-  if (grid.x > 2147483647u || grid.y > 65535 || grid.z > 65535) {
-    return cudaErrorInvalidConfiguration;
-  }
-  const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
-  if (threads == 0 || threads > 1024 || block.z > 64) return cudaErrorInvalidConfiguration;
-  if (config.dynamicSmemBytes > shared_limit(kernel)) return cudaErrorInvalidValue;
-  return checked_attributes(config);
+  if (grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1) return cudaErrorNotSupported;
+  if (grid.x == 0 || grid.x > 2147483647u) return cudaErrorInvalidConfiguration;
+  if (block.x == 0 || block.x > 1024) return cudaErrorInvalidConfiguration;
+  return config.dynamicSmemBytes > load(kernel) ? cudaErrorInvalidValue : cudaSuccess;
 }
 
 }  // namespace
@@ -65,13 +59,17 @@ cudaError_t checked(const cudaLaunchConfig_t& config, const void* kernel) {
 cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel,
                    std::function<void()> body) {
   return runtime_call("cudaLaunchKernel", [&] {
+    const auto stream = find_stream(config->stream);
+    if (!stream || stream->device() != current_device()) return cudaErrorInvalidResourceHandle;
+    load_for_launch(kernel);
     if (const cudaError_t error = checked(*config, kernel)) return error;
-    const Grid grid{config->gridDim, config->blockDim, config->dynamicSmemBytes};
-    return submit(config->stream, [grid, body = std::move(body)] {
+    const Grid grid{config->gridDim.x, config->blockDim.x, config->dynamicSmemBytes};
+    stream->enqueue([grid, body = std::move(body)] {
       if (device_error() != cudaSuccess) return;
       const Fault fault = BlockRunner::of_this_thread().run(grid, body);
       if (fault.error != cudaSuccess) set_device_error(fault.error, fault.why);
     });
+    return cudaSuccess;
   });
 }
 
@@ -83,10 +81,10 @@ extern "C" {
 
 cudaError_t cudaFuncSetAttribute(const void* func, enum cudaFuncAttribute attr, int value) {
   return runtime_call("cudaFuncSetAttribute", [&] {
-    if (attr != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
+    if (attr != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaErrorInvalidValue;
     if (value < 0 || value > kSharedMost) return cudaErrorInvalidValue;
-    const std::lock_guard lock(shared_limits().mutex);
-    shared_limits().by_kernel[func] = static_cast<std::size_t>(value);
+    const std::lock_guard lock(loaded().mutex);
+    loaded().shared_limits[{current_device(), func}] = static_cast<std::size_t>(value);
     return cudaSuccess;
   });
 }
@@ -95,7 +93,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* numBlocks, const 
                                                           int blockSize, size_t dynamicSMemSize) {
   return runtime_call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", [&] {
     if (blockSize < 1 || blockSize > 1024) return cudaErrorInvalidValue;
-    return *numBlocks = dynamicSMemSize > shared_limit(func) ? 0 : 2, cudaSuccess;
+    return *numBlocks = dynamicSMemSize > load(func) ? 0 : 2, cudaSuccess;
   });
 }
 

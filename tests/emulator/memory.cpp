@@ -1,6 +1,7 @@
 #include "memory.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 
@@ -20,9 +21,9 @@ std::uintptr_t number(const void* address) { return reinterpret_cast<std::uintpt
 
 }  // namespace
 
-DeviceBytes& DeviceBytes::instance() {
-  static DeviceBytes& bytes = *new DeviceBytes;
-  return bytes;
+DeviceBytes& DeviceBytes::of(int device) {
+  static auto& all = *new std::array<DeviceBytes, kMostDevices>;
+  return all.at(static_cast<std::size_t>(device));
 }
 
 std::size_t DeviceBytes::total() const {
@@ -77,23 +78,24 @@ Allocations& Allocations::instance() {
   return allocations;
 }
 
-std::optional<Allocation> Allocations::make(std::size_t bytes, MemoryKind kind,
+std::optional<Allocation> Allocations::make(std::size_t bytes, MemoryKind kind, int device,
                                             cudaMemPool_t pool) {
   void* address = nullptr;
   // The exact size, so that AddressSanitizer sees the first byte too many.
   if (posix_memalign(&address, kAlignment, bytes) != 0) return std::nullopt;
   // Fresh memory of the host is often zero, that of a device is not.
   std::memset(address, 0xcd, std::min<std::size_t>(bytes, 65536));
-  const Allocation allocation{static_cast<std::byte*>(address), bytes, kind, pool};
+  const Allocation allocation{static_cast<std::byte*>(address), bytes, kind, device, pool};
   const std::lock_guard lock(mutex_);
   by_address_.emplace(number(address), allocation);
   return allocation;
 }
 
-std::optional<Allocation> Allocations::start_free(const void* address) {
+std::optional<Allocation> Allocations::start_free(const void* address, MemoryKind kind) {
   const std::lock_guard lock(mutex_);
   const auto found = by_address_.find(number(address));
   if (found == by_address_.end() || found->second.being_freed) return std::nullopt;
+  if (found->second.kind != kind) return std::nullopt;
   found->second.being_freed = true;
   return found->second;
 }
@@ -111,12 +113,6 @@ const Allocation* Allocations::find(const void* address) const {
   if (after == by_address_.begin()) return nullptr;
   const Allocation& candidate = std::prev(after)->second;
   return number(address) - number(candidate.address) < candidate.bytes ? &candidate : nullptr;
-}
-
-std::optional<Allocation> Allocations::holding(const void* address) {
-  const std::lock_guard lock(mutex_);
-  const Allocation* found = find(address);
-  return found && !found->being_freed ? std::optional(*found) : std::nullopt;
 }
 
 Place Allocations::place_of(const void* address, std::size_t bytes) {

@@ -1,4 +1,4 @@
-// The memory of the emulated device: how many bytes of it are held, and which addresses are live.
+// The memory of the emulated devices: how many bytes are held, and which addresses are live.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -16,10 +16,10 @@ constexpr std::size_t rounded_up(std::size_t bytes, std::size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
 
-/// Counts the bytes that are held.
+/// Counts the bytes of a device that are held.
 class DeviceBytes {
  public:
-  static DeviceBytes& instance();
+  static DeviceBytes& of(int device);
 
   std::size_t total() const;
   std::size_t held();
@@ -46,6 +46,7 @@ struct Allocation {
   std::byte* address;
   std::size_t bytes;
   MemoryKind kind;
+  int device;  ///< any, where it is pinned
   cudaMemPool_t pool = nullptr;
   bool being_freed = false;  ///< a free is on its way in a stream
 };
@@ -58,14 +59,14 @@ class Allocations {
   static Allocations& instance();
 
   /// An allocation, aligned to 256 bytes and not zero; nullopt when the host has no memory.
-  std::optional<Allocation> make(std::size_t bytes, MemoryKind kind, cudaMemPool_t pool);
-  /// The allocation that starts there and is not being freed; marks it as being freed.
-  std::optional<Allocation> start_free(const void* address);
+  std::optional<Allocation> make(std::size_t bytes, MemoryKind kind, int device,
+                                 cudaMemPool_t pool = nullptr);
+  /// The allocation of that kind that starts there; marks it as being freed, which it must not be.
+  std::optional<Allocation> start_free(const void* address, MemoryKind kind);
   void finish_free(const Allocation& allocation);
 
   /// Where [address, address + bytes) is; kInvalid when only a part of it is in a live allocation.
   Place place_of(const void* address, std::size_t bytes);
-  std::optional<Allocation> holding(const void* address);
   std::size_t count();
 
  private:

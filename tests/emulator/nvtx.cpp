@@ -51,9 +51,6 @@ nvtxDomainHandle_t nvtxDomainCreateA(const char* name) {
   return domain.get();
 }
 
-// A domain lives on: its name may come again.
-void nvtxDomainDestroy(nvtxDomainHandle_t) {}
-
 int nvtxDomainRangePushEx(nvtxDomainHandle_t domain, const nvtxEventAttributes_t* eventAttrib) {
   if (domain == nullptr || eventAttrib->version != NVTX_VERSION) return NVTX_NO_PUSH_POP_TRACKING;
   write(domain->name + " push " + text(*eventAttrib));

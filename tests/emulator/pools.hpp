@@ -1,9 +1,6 @@
 // Memory pools: what they have taken from the device, and what of it is in use.
 #pragma once
-#include <cuda_runtime.h>
-
 #include <cstddef>
-#include <cstdint>
 
 namespace emulated {
 
@@ -12,7 +9,5 @@ namespace emulated {
 void release_unused_pool_memory();
 /// Pools that were created and not destroyed.
 std::size_t pool_count();
-/// The bytes of an allocation are free in its pool again.
-void return_to_pool(cudaMemPool_t pool, std::size_t bytes);
 
 }  // namespace emulated

@@ -98,13 +98,9 @@ const char* cudaGetErrorString(cudaError_t error) {
   return "unrecognized error code";
 }
 
-cudaError_t cudaPeekAtLastError(void) {
-  const cudaError_t error = emulated::device_error();
-  return error ? error : emulated::last_error_;
-}
-
 cudaError_t cudaGetLastError(void) {
-  const cudaError_t error = cudaPeekAtLastError();
+  const cudaError_t device = emulated::device_error();
+  const cudaError_t error = device ? device : emulated::last_error_;
   emulated::last_error_ = cudaSuccess;
   return error;
 }

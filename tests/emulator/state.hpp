@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "device.hpp"
+
 namespace emulated {
 
 /// The error of a faulted kernel or copy, which every later call returns; cudaSuccess without one.
@@ -27,18 +29,26 @@ bool must_fail(const char* function);
 /// An environment variable's number, or otherwise where it is not set.
 std::uint64_t environment_number(const char* name, std::uint64_t otherwise);
 
-/// The body of a runtime function that needs the device.
+/// The body of a runtime function that needs a driver, but no context of a device.
 template <typename Body>
-cudaError_t runtime_call(const char* name, Body body) {
+cudaError_t query_call(const char* name, Body body) {
   if (const cudaError_t error = obstacle()) return remembered(error);
   if (must_fail(name)) return remembered(cudaErrorMemoryAllocation);
   return remembered(body());
+}
+
+/// The body of a runtime function that needs the current device.
+template <typename Body>
+cudaError_t runtime_call(const char* name, Body body) {
+  bind_context();
+  return query_call(name, body);
 }
 
 /// The body of a runtime function that gives something back: it does so after a fault too, so that
 /// an emulated process can end without leaks.
 template <typename Body>
 cudaError_t release_call(Body body) {
+  bind_context();
   const cudaError_t error = body();
   const cudaError_t device = obstacle();
   return remembered(device ? device : error);
@@ -47,12 +57,14 @@ cudaError_t release_call(Body body) {
 template <typename Body>
 CUresult driver_call(const char* name, Body body) {
   if (const cudaError_t error = obstacle()) return static_cast<CUresult>(error);
+  if (!has_context()) return CUDA_ERROR_INVALID_CONTEXT;
   if (must_fail(name)) return CUDA_ERROR_OUT_OF_MEMORY;
   return body();
 }
 
 template <typename Body>
 CUresult driver_release_call(Body body) {
+  if (!has_context()) return CUDA_ERROR_INVALID_CONTEXT;
   const CUresult result = body();
   const cudaError_t device = obstacle();
   return device ? static_cast<CUresult>(device) : result;

@@ -31,7 +31,9 @@ std::vector<std::shared_ptr<CUstream_st>> live_streams() {
 }
 
 cudaError_t create(cudaStream_t* handle, unsigned flags) {
-  auto stream = std::make_shared<CUstream_st>(flags);
+  // The null stream, which others could wait for, is not served.
+  if (flags != cudaStreamNonBlocking) return cudaErrorNotSupported;
+  auto stream = std::make_shared<CUstream_st>(current_device());
   stream->start();
   Streams& all = streams();
   const std::lock_guard lock(all.mutex);
@@ -50,11 +52,6 @@ std::shared_ptr<CUstream_st> find_stream(cudaStream_t handle) {
 }
 
 cudaError_t submit(cudaStream_t handle, std::function<void()> work) {
-  if (handle == nullptr) {
-    wait_for_blocking_streams();
-    work();
-    return cudaSuccess;
-  }
   const std::shared_ptr<CUstream_st> stream = find_stream(handle);
   if (!stream) return cudaErrorInvalidResourceHandle;
   stream->enqueue(std::move(work));
@@ -62,23 +59,15 @@ cudaError_t submit(cudaStream_t handle, std::function<void()> work) {
 }
 
 cudaError_t wait_for(cudaStream_t handle) {
-  if (handle == nullptr) {
-    wait_for_blocking_streams();
-    return cudaSuccess;
-  }
   const std::shared_ptr<CUstream_st> stream = find_stream(handle);
   if (!stream) return cudaErrorInvalidResourceHandle;
   stream->wait();
   return cudaSuccess;
 }
 
-void wait_for_all_streams() {
-  for (const auto& stream : live_streams()) stream->wait();
-}
-
-void wait_for_blocking_streams() {
+void wait_for_device(int device) {
   for (const auto& stream : live_streams()) {
-    if (stream->waits_for_null_stream()) stream->wait();
+    if (stream->device() == device) stream->wait();
   }
 }
 
@@ -103,11 +92,6 @@ void CUstream_st::wait() {
   std::unique_lock lock(mutex_);
   const std::uint64_t target = queued_;
   changed_.wait(lock, [&] { return done_ >= target; });
-}
-
-bool CUstream_st::is_idle() {
-  const std::lock_guard lock(mutex_);
-  return done_ == queued_;
 }
 
 void CUstream_st::finish() {
@@ -149,22 +133,6 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* pStream, unsigned int flags)
   return runtime_call("cudaStreamCreate", [&] { return create(pStream, flags); });
 }
 
-cudaError_t cudaStreamCreate(cudaStream_t* pStream) {
-  return cudaStreamCreateWithFlags(pStream, cudaStreamDefault);
-}
-
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t* pStream, unsigned int flags, int) {
-  return cudaStreamCreateWithFlags(pStream, flags);
-}
-
-cudaError_t cudaDeviceGetStreamPriorityRange(int* leastPriority, int* greatestPriority) {
-  return runtime_call("cudaDeviceGetStreamPriorityRange", [&] {
-    *leastPriority = 0;
-    *greatestPriority = -5;
-    return cudaSuccess;
-  });
-}
-
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return release_call([&] {
     const std::shared_ptr<CUstream_st> found = find_stream(stream);
@@ -186,32 +154,11 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 cudaError_t cudaDeviceSynchronize(void) {
   const cudaError_t error = runtime_call("cudaDeviceSynchronize", [] {
-    wait_for_all_streams();
+    wait_for_device(current_device());
     return cudaSuccess;
   });
   release_unused_pool_memory();
   return error ? error : remembered(device_error());
-}
-
-cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  return runtime_call("cudaStreamQuery", [&] {
-    if (stream == nullptr) {
-      for (const auto& other : live_streams()) {
-        if (other->waits_for_null_stream() && !other->is_idle()) return cudaErrorNotReady;
-      }
-      return cudaSuccess;
-    }
-    const std::shared_ptr<CUstream_st> found = find_stream(stream);
-    if (!found) return cudaErrorInvalidResourceHandle;
-    return found->is_idle() ? device_error() : cudaErrorNotReady;
-  });
-}
-
-cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t fn, void* userData) {
-  return runtime_call("cudaLaunchHostFunc", [&] {
-    if (fn == nullptr) return cudaErrorInvalidValue;
-    return submit(stream, [fn, userData] { fn(userData); });
-  });
 }
 
 size_t kvprof_emulated_live_handles(void) { return stream_count() + event_count() + pool_count(); }

@@ -13,22 +13,21 @@
 /// The queue of one stream, shared by its handle and its thread.
 struct CUstream_st : std::enable_shared_from_this<CUstream_st> {
  public:
-  explicit CUstream_st(unsigned flags) : flags_(flags) {}
+  explicit CUstream_st(int device) : device_(device) {}
+  int device() const { return device_; }
   void start();
-  bool waits_for_null_stream() const { return (flags_ & cudaStreamNonBlocking) == 0; }
 
   /// Waits while the queue is full, as the driver does.
   void enqueue(std::function<void()> work);
   /// Waits for what has been queued so far.
   void wait();
-  bool is_idle();
   /// Ends the thread once it has done what is queued: at once when it is idle, else later.
   void finish();
 
  private:
   void run();
 
-  const unsigned flags_;
+  const int device_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> queue_;
@@ -43,14 +42,12 @@ namespace emulated {
 /// The stream of a handle; none for an unknown one.
 std::shared_ptr<CUstream_st> find_stream(cudaStream_t handle);
 
-/// Queues work in a stream; for the null stream, waits for the blocking streams and does it at
-/// once. cudaErrorInvalidResourceHandle for an unknown stream.
+/// Queues work in a stream; cudaErrorInvalidResourceHandle for an unknown one.
 cudaError_t submit(cudaStream_t handle, std::function<void()> work);
 
-/// Waits for one stream; the null stream waits for the blocking ones.
 cudaError_t wait_for(cudaStream_t handle);
-void wait_for_all_streams();
-void wait_for_blocking_streams();
+/// Waits for the streams of a device.
+void wait_for_device(int device);
 std::size_t stream_count();
 
 }  // namespace emulated

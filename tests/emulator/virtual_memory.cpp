@@ -49,15 +49,16 @@ CUresult VirtualMemory::free(CUdeviceptr address, std::size_t bytes) {
   return CUDA_SUCCESS;
 }
 
-CUresult VirtualMemory::create(CUmemGenericAllocationHandle* handle, std::size_t bytes) {
+CUresult VirtualMemory::create(CUmemGenericAllocationHandle* handle, std::size_t bytes,
+                               int device) {
   if (bytes == 0 || !is_aligned(bytes)) return CUDA_ERROR_INVALID_VALUE;
-  if (!DeviceBytes::instance().hold(bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (!DeviceBytes::of(device).hold(bytes)) return CUDA_ERROR_OUT_OF_MEMORY;
   const std::lock_guard lock(mutex_);
   if (ftruncate(file_, static_cast<off_t>(file_bytes_ + bytes)) != 0) {
-    DeviceBytes::instance().let_go(bytes);
+    DeviceBytes::of(device).let_go(bytes);
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
-  handles_[next_handle_] = {bytes, file_bytes_};
+  handles_[next_handle_] = {bytes, file_bytes_, device};
   file_bytes_ += bytes;
   *handle = next_handle_++;
   return CUDA_SUCCESS;
@@ -78,7 +79,7 @@ void VirtualMemory::drop_if_unused(CUmemGenericAllocationHandle handle) {
   // The offsets are never used again, the memory behind them is.
   fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(entry.offset),
             static_cast<off_t>(entry.bytes));
-  DeviceBytes::instance().let_go(entry.bytes);
+  DeviceBytes::of(entry.device).let_go(entry.bytes);
   handles_.erase(handle);
 }
 
@@ -116,17 +117,16 @@ CUresult VirtualMemory::unmap(CUdeviceptr address, std::size_t bytes) {
   return CUDA_SUCCESS;
 }
 
-CUresult VirtualMemory::set_access(CUdeviceptr address, std::size_t bytes,
-                                   CUmemAccess_flags flags) {
+CUresult VirtualMemory::set_access(CUdeviceptr address, std::size_t bytes, int device) {
   const std::lock_guard lock(mutex_);
   if (!is_mapped(address, bytes, true, false)) return CUDA_ERROR_INVALID_VALUE;
-  const int protection = flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE ? PROT_READ | PROT_WRITE
-                         : flags == CU_MEM_ACCESS_FLAGS_PROT_READ    ? PROT_READ
-                                                                     : PROT_NONE;
-  if (mprotect(pointer(address), bytes, protection) != 0) return CUDA_ERROR_UNKNOWN;
-  for (auto map = maps_.find(address); map != maps_.end() && map->first < address + bytes; ++map) {
-    map->second.accessible = flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  const auto first = maps_.find(address);
+  const auto end = maps_.lower_bound(address + bytes);
+  for (auto map = first; map != end; ++map) {
+    if (handles_.at(map->second.handle).device != device) return CUDA_ERROR_INVALID_DEVICE;
   }
+  if (mprotect(pointer(address), bytes, PROT_READ | PROT_WRITE) != 0) return CUDA_ERROR_UNKNOWN;
+  for (auto map = first; map != end; ++map) map->second.accessible = true;
   return CUDA_SUCCESS;
 }
 

@@ -18,11 +18,12 @@ class VirtualMemory {
 
   CUresult reserve(CUdeviceptr* address, std::size_t bytes, std::size_t alignment);
   CUresult free(CUdeviceptr address, std::size_t bytes);
-  CUresult create(CUmemGenericAllocationHandle* handle, std::size_t bytes);
+  CUresult create(CUmemGenericAllocationHandle* handle, std::size_t bytes, int device);
   CUresult release(CUmemGenericAllocationHandle handle);
   CUresult map(CUdeviceptr address, std::size_t bytes, CUmemGenericAllocationHandle handle);
   CUresult unmap(CUdeviceptr address, std::size_t bytes);
-  CUresult set_access(CUdeviceptr address, std::size_t bytes, CUmemAccess_flags flags);
+  /// To read and write, by the device that the memory is of: none can reach another's.
+  CUresult set_access(CUdeviceptr address, std::size_t bytes, int device);
 
   /// kDevice where the whole range is mapped and may be read and written.
   Place place_of(const void* address, std::size_t bytes);
@@ -33,6 +34,7 @@ class VirtualMemory {
   struct Handle {
     std::size_t bytes;
     std::size_t offset;
+    int device;
     std::size_t maps = 0;
     bool released = false;
   };

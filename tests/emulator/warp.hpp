@@ -14,7 +14,6 @@ struct Warp {
   std::uint64_t given[kLanes] = {};
   // What a lane gets is its own to keep: the others may be in their next exchange before it looks.
   std::uint64_t taken[kLanes] = {};
-  std::uint32_t votes[kLanes] = {};
 
   void arrive(unsigned lane, std::uint32_t lanes, std::uint64_t value, unsigned from) {
     arrived |= 1u << lane;
@@ -28,16 +27,11 @@ struct Warp {
   std::uint32_t finish(std::uint32_t lanes) {
     const std::uint32_t needed = lanes & ~exited;
     if ((arrived & needed) != needed) return 0;
-    std::uint32_t nonzero = 0;
     for (unsigned lane = 0; lane < kLanes; ++lane) {
-      if (!has(needed, lane)) continue;
-      if (mask[lane] != lanes) return 0;
-      if (given[lane] != 0) nonzero |= 1u << lane;
+      if (has(needed, lane) && mask[lane] != lanes) return 0;
     }
     for (unsigned lane = 0; lane < kLanes; ++lane) {
-      if (!has(needed, lane)) continue;
-      taken[lane] = given[source[lane]];
-      votes[lane] = nonzero;
+      if (has(needed, lane)) taken[lane] = given[source[lane]];
     }
     arrived &= ~needed;
     return needed;

@@ -1,33 +1,26 @@
-// Types of the CUDA driver. Its functions are reached through cudaGetDriverEntryPointByVersion.
+// Types of the CUDA driver, with what is named of them. Its functions are reached through
+// cudaGetDriverEntryPointByVersion.
 #pragma once
 #include <cstddef>
 
-#define CUDA_VERSION 13000
-#define CUDAAPI
-
-typedef int CUdevice;
 typedef unsigned long long CUdeviceptr_v2;
 typedef CUdeviceptr_v2 CUdeviceptr;
 typedef unsigned long long CUmemGenericAllocationHandle_v1;
 typedef CUmemGenericAllocationHandle_v1 CUmemGenericAllocationHandle;
 typedef struct CUstream_st* CUstream;
 
-// KVPROF_EMULATED_DRIVER_ERRORS(X) calls X(name, value) for each error; the texts are those of the
-// runtime's errors of the same value.
+// KVPROF_EMULATED_DRIVER_ERRORS(X) calls X(name, value) for each error.
 #define KVPROF_EMULATED_DRIVER_ERRORS(X) \
   X(CUDA_SUCCESS, 0)                     \
   X(CUDA_ERROR_INVALID_VALUE, 1)         \
   X(CUDA_ERROR_OUT_OF_MEMORY, 2)         \
-  X(CUDA_ERROR_NOT_INITIALIZED, 3)       \
   X(CUDA_ERROR_NO_DEVICE, 100)           \
   X(CUDA_ERROR_INVALID_DEVICE, 101)      \
+  X(CUDA_ERROR_INVALID_CONTEXT, 201)     \
   X(CUDA_ERROR_INVALID_HANDLE, 400)      \
-  X(CUDA_ERROR_NOT_FOUND, 500)           \
-  X(CUDA_ERROR_NOT_READY, 600)           \
   X(CUDA_ERROR_ILLEGAL_ADDRESS, 700)     \
   X(CUDA_ERROR_MISALIGNED_ADDRESS, 716)  \
   X(CUDA_ERROR_LAUNCH_FAILED, 719)       \
-  X(CUDA_ERROR_NOT_PERMITTED, 800)       \
   X(CUDA_ERROR_NOT_SUPPORTED, 801)       \
   X(CUDA_ERROR_UNKNOWN, 999)
 
@@ -37,52 +30,26 @@ typedef enum cudaError_enum {
 #undef KVPROF_EMULATED_ENUMERATOR
 } CUresult;
 
-typedef enum CUmemLocationType_enum {
-  CU_MEM_LOCATION_TYPE_INVALID = 0x0,
-  CU_MEM_LOCATION_TYPE_DEVICE = 0x1,
-  CU_MEM_LOCATION_TYPE_HOST = 0x2
-} CUmemLocationType;
+typedef enum CUmemLocationType_enum { CU_MEM_LOCATION_TYPE_DEVICE = 0x1 } CUmemLocationType;
 
 typedef struct CUmemLocation_st {
   CUmemLocationType type;
   int id;
-} CUmemLocation_v1;
-typedef CUmemLocation_v1 CUmemLocation;
+} CUmemLocation;
 
-typedef enum CUmemAllocationType_enum {
-  CU_MEM_ALLOCATION_TYPE_INVALID = 0x0,
-  CU_MEM_ALLOCATION_TYPE_PINNED = 0x1
-} CUmemAllocationType;
-
-typedef enum CUmemAllocationHandleType_enum {
-  CU_MEM_HANDLE_TYPE_NONE = 0x0,
-  CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR = 0x1
-} CUmemAllocationHandleType;
+typedef enum CUmemAllocationType_enum { CU_MEM_ALLOCATION_TYPE_PINNED = 0x1 } CUmemAllocationType;
 
 typedef struct CUmemAllocationProp_st {
   CUmemAllocationType type;
-  CUmemAllocationHandleType requestedHandleTypes;
   CUmemLocation location;
-  void* win32HandleMetaData;
-  struct {
-    unsigned char compressionType;
-    unsigned char gpuDirectRDMACapable;
-    unsigned short usage;
-    unsigned char reserved[4];
-  } allocFlags;
 } CUmemAllocationProp_v1;
 typedef CUmemAllocationProp_v1 CUmemAllocationProp;
 
 typedef enum CUmemAllocationGranularity_flags_enum {
-  CU_MEM_ALLOC_GRANULARITY_MINIMUM = 0x0,
-  CU_MEM_ALLOC_GRANULARITY_RECOMMENDED = 0x1
+  CU_MEM_ALLOC_GRANULARITY_MINIMUM = 0x0
 } CUmemAllocationGranularity_flags;
 
-typedef enum CUmemAccess_flags_enum {
-  CU_MEM_ACCESS_FLAGS_PROT_NONE = 0x0,
-  CU_MEM_ACCESS_FLAGS_PROT_READ = 0x1,
-  CU_MEM_ACCESS_FLAGS_PROT_READWRITE = 0x3
-} CUmemAccess_flags;
+typedef enum CUmemAccess_flags_enum { CU_MEM_ACCESS_FLAGS_PROT_READWRITE = 0x3 } CUmemAccess_flags;
 
 typedef struct CUmemAccessDesc_st {
   CUmemLocation location;
@@ -91,16 +58,8 @@ typedef struct CUmemAccessDesc_st {
 typedef CUmemAccessDesc_v1 CUmemAccessDesc;
 
 typedef enum CUmemcpySrcAccessOrder_enum {
-  CU_MEMCPY_SRC_ACCESS_ORDER_INVALID = 0x0,
-  CU_MEMCPY_SRC_ACCESS_ORDER_STREAM = 0x1,
-  CU_MEMCPY_SRC_ACCESS_ORDER_DURING_API_CALL = 0x2,
-  CU_MEMCPY_SRC_ACCESS_ORDER_ANY = 0x3
+  CU_MEMCPY_SRC_ACCESS_ORDER_STREAM = 0x1
 } CUmemcpySrcAccessOrder;
-
-typedef enum CUmemcpyFlags_enum {
-  CU_MEMCPY_FLAG_DEFAULT = 0x0,
-  CU_MEMCPY_FLAG_PREFER_OVERLAP_WITH_COMPUTE = 0x1
-} CUmemcpyFlags;
 
 typedef struct CUmemcpyAttributes_st {
   CUmemcpySrcAccessOrder srcAccessOrder;

@@ -2,7 +2,6 @@
 #pragma once
 #include <cuda.h>
 
-typedef CUresult (*PFN_cuGetErrorString_v6000)(CUresult error, const char** pStr);
 typedef CUresult (*PFN_cuGetErrorName_v6000)(CUresult error, const char** pStr);
 typedef CUresult (*PFN_cuMemGetAllocationGranularity_v10020)(
     size_t* granularity, const CUmemAllocationProp_v1* prop,
@@ -26,7 +25,3 @@ typedef CUresult (*PFN_cuMemcpyBatchAsync_v12080)(CUdeviceptr_v2* dsts, CUdevice
                                                   CUmemcpyAttributes_v1* attrs, size_t* attrIdxs,
                                                   size_t numAttrs, size_t* failIdx,
                                                   CUstream hStream);
-typedef CUresult (*PFN_cuMemcpyBatchAsync_v13000)(CUdeviceptr_v2* dsts, CUdeviceptr_v2* srcs,
-                                                  size_t* sizes, size_t count,
-                                                  CUmemcpyAttributes_v1* attrs, size_t* attrIdxs,
-                                                  size_t numAttrs, CUstream hStream);

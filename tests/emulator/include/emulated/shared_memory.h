@@ -14,7 +14,6 @@ unsigned sm_id();
 /// A barrier in shared memory, whose phase ends when count threads have arrived and all expected
 /// bytes have come.
 void mbarrier_init(std::uint64_t* bar, unsigned count);
-void mbarrier_arrive(std::uint64_t* bar);
 void mbarrier_arrive_expect_tx(std::uint64_t* bar, unsigned bytes);
 
 /// True once the phase of that parity has ended. Otherwise copies in flight to this barrier are
@@ -24,16 +23,5 @@ bool mbarrier_test_parity(std::uint64_t* bar, unsigned parity);
 /// Starts a copy of global into shared memory. It is made as late as can be: when a thread finds
 /// that bar's phase has not ended. A block that ends before that has a fault.
 void bulk_copy_to_shared(void* shared, const void* global, unsigned bytes, std::uint64_t* bar);
-
-/// Memory that the host changes meanwhile, as a volatile access on a device does it.
-template <typename T>
-T load_volatile(const T* address) {
-  return __atomic_load_n(address, __ATOMIC_ACQUIRE);
-}
-
-template <typename T>
-void store_volatile(T* address, T value) {
-  __atomic_store_n(address, value, __ATOMIC_RELEASE);
-}
 
 }  // namespace emulated

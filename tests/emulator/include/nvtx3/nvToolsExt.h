@@ -7,21 +7,13 @@
 #define NVTX_EVENT_ATTRIB_STRUCT_SIZE (static_cast<uint16_t>(sizeof(nvtxEventAttributes_t)))
 #define NVTX_NO_PUSH_POP_TRACKING (-2)
 
-typedef enum nvtxColorType_t { NVTX_COLOR_UNKNOWN = 0, NVTX_COLOR_ARGB = 1 } nvtxColorType_t;
-typedef enum nvtxMessageType_t {
-  NVTX_MESSAGE_UNKNOWN = 0,
-  NVTX_MESSAGE_TYPE_ASCII = 1
-} nvtxMessageType_t;
-typedef enum nvtxPayloadType_t {
-  NVTX_PAYLOAD_UNKNOWN = 0,
-  NVTX_PAYLOAD_TYPE_UNSIGNED_INT64 = 1
-} nvtxPayloadType_t;
+typedef enum nvtxMessageType_t { NVTX_MESSAGE_TYPE_ASCII = 1 } nvtxMessageType_t;
+typedef enum nvtxPayloadType_t { NVTX_PAYLOAD_TYPE_UNSIGNED_INT64 = 1 } nvtxPayloadType_t;
 
 typedef struct nvtxDomainRegistration_st* nvtxDomainHandle_t;
 
 typedef union nvtxMessageValue_t {
   const char* ascii;
-  const wchar_t* unicode;
 } nvtxMessageValue_t;
 
 typedef struct nvtxEventAttributes_v2 {
@@ -34,11 +26,6 @@ typedef struct nvtxEventAttributes_v2 {
   int32_t reserved0;
   union payload_t {
     uint64_t ullValue;
-    int64_t llValue;
-    double dValue;
-    uint32_t uiValue;
-    int32_t iValue;
-    float fValue;
   } payload;
   int32_t messageType;
   nvtxMessageValue_t message;
@@ -47,7 +34,6 @@ typedef struct nvtxEventAttributes_v2 nvtxEventAttributes_t;
 
 extern "C" {
 nvtxDomainHandle_t nvtxDomainCreateA(const char* name);
-void nvtxDomainDestroy(nvtxDomainHandle_t domain);
 int nvtxDomainRangePushEx(nvtxDomainHandle_t domain, const nvtxEventAttributes_t* eventAttrib);
 int nvtxDomainRangePop(nvtxDomainHandle_t domain);
 }
