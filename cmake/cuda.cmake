@@ -27,6 +27,7 @@ set(KVPROF_CUDA_SOURCES
   csrc/cuda/device_facts.cpp
   csrc/cuda/driver.cpp
   csrc/cuda/pass_timer.cpp
+  csrc/cuda/primary_context.cpp
   csrc/cuda/read_kernels.cu
   csrc/cuda/reservation.cpp
   csrc/cuda/swaps.cpp

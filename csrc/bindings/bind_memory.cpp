@@ -108,13 +108,17 @@ void drop_capsule(PyObject* capsule) {
 
 /// Operations are done when they return, so no consumer's stream has anything to wait for.
 py::object to_dlpack(const py::object& object, const py::object&, const py::object&,
-                     const py::object&, const py::object& copy) {
+                     const py::object& wanted, const py::object& copy) {
   if (!copy.is_none() && py::cast<bool>(copy)) {
     PyErr_SetString(PyExc_BufferError, "a memory is exported without a copy only");
     throw py::error_already_set();
   }
   auto& self = py::cast<MemoryObject&>(object);
   const auto [kind, device] = dlpack_device(self);
+  if (!wanted.is_none() && !wanted.equal(py::make_tuple(kind, device))) {
+    PyErr_SetString(PyExc_BufferError, "a memory is exported where it lies only");
+    throw py::error_already_set();
+  }
   auto* exported = new Export{{}, self.live()->nbytes(), object.ptr()};
   exported->managed.tensor = {self.memory->data(), {kind, device}, 1, {1, 8, 1},
                               &exported->shape,    nullptr,        0};
@@ -132,6 +136,7 @@ py::object to_dlpack(const py::object& object, const py::object&, const py::obje
 
 /// Version 3 of the protocol (https://numba.readthedocs.io, "CUDA Array Interface").
 py::dict cuda_array_interface(const MemoryObject& object) {
+  if (!object.memory) throw py::attribute_error("the memory has been released");
   if (object.on_host()) {
     throw py::attribute_error("the memory lies on the host: it has the buffer protocol");
   }

@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(block_threads, least_blocks)
 template <class Copies>
 Work work_of(const Launch& launch, const Copies& copies, std::size_t variant) {
   return for_variant(variant, [&](auto shape) {
-    return persistent_work(launch, block_threads, 0, copies.items(),
+    return persistent_work(launch, block_threads, 0, copies.items(), decltype(shape)::width,
                            copy_vector<Copies, decltype(shape)>, copies);
   });
 }

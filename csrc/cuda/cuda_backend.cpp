@@ -61,12 +61,19 @@ ListedAppends appends_of(const Memory& memory, const SlotPlan& plan, DeviceList<
 CudaBackend::CudaBackend(int index, bool blocking)
     : context_(std::make_shared<DeviceContext>(index)),
       facts_(device_facts(index)),
-      has_bulk_copies_(has_bulk_copies(index)),
+      policies_(reservation_policies(index)),
       tiles_(*context_),
       rows_(*context_) {
   const Turn turn(*context_);
+  read_variants_ = read_variants();
   timer_ = std::make_unique<PassTimer>(*context_, blocking);
   checksums_ = std::make_unique<Checksums>(*context_);
+  checksums_->warm_up();
+}
+
+CudaBackend::~CudaBackend() {
+  const Turn turn(*context_);
+  timer_.reset();
 }
 
 void CudaBackend::check_reach(const Memory& memory) const {
@@ -81,8 +88,6 @@ std::int64_t CudaBackend::available_bytes() const {
   const Turn turn(*context_);
   return context_->free_bytes();
 }
-
-std::vector<std::string> CudaBackend::policies() const { return reservation_policies(); }
 
 std::unique_ptr<Memory> CudaBackend::allocate(std::int64_t nbytes, const std::string& policy) {
   return std::make_unique<CudaMemory>(context_, nbytes,
@@ -107,7 +112,7 @@ std::vector<std::string> CudaBackend::variants(Stream stream) const {
   switch (stream) {
     case Stream::decode_read:
     case Stream::sparse_read:
-      return read_variants(has_bulk_copies_);
+      return read_variants_;
     case Stream::swap:
       return swap_variants();
     case Stream::zero:

@@ -15,15 +15,17 @@ namespace kvprof::cuda {
 class CudaBackend final : public Backend {
  public:
   /// `blocking` false launches without holding launches back (see PassTimer). Throws
-  /// std::out_of_range when there is no such device, DeviceFault when the driver refuses.
+  /// std::out_of_range when there is no such device, AllocationError when it has no memory left for
+  /// a context, DeviceFault when the driver refuses.
   CudaBackend(int index, bool blocking);
+  ~CudaBackend() override;
 
   const DeviceFacts& facts() const override { return facts_; }
   std::int64_t available_bytes() const override;
 
   /// `plain`: cudaMalloc. `pool`: stream-ordered, from a pool that keeps what is freed. `vmm`: a
-  /// range of addresses with physical memory mapped to it.
-  std::vector<std::string> policies() const override;
+  /// range of addresses with physical memory mapped to it. The last two where the device has them.
+  std::vector<std::string> policies() const override { return policies_; }
   std::unique_ptr<Memory> allocate(std::int64_t nbytes, const std::string& policy) override;
   std::unique_ptr<Memory> allocate_host(std::int64_t nbytes) override;
   AllocationCost allocation_cost(std::int64_t nbytes, std::int64_t count,
@@ -72,7 +74,8 @@ class CudaBackend final : public Backend {
 
   std::shared_ptr<DeviceContext> context_;
   DeviceFacts facts_;
-  bool has_bulk_copies_;
+  std::vector<std::string> policies_;
+  std::vector<std::string> read_variants_;
   TileCache tiles_;
   UploadedRows rows_;
   std::unique_ptr<PassTimer> timer_;

@@ -14,12 +14,4 @@ void check(cudaError_t error, const char* doing) {
   throw DeviceFault(std::string(doing) + " failed with " + description(error));
 }
 
-DeviceScope::DeviceScope(int index) {
-  check(cudaGetDevice(&before_), "cudaGetDevice");
-  // Also where it is current already: a thread new to the device gets its context by this.
-  check(cudaSetDevice(index), "cudaSetDevice");
-}
-
-DeviceScope::~DeviceScope() { cudaSetDevice(before_); }
-
 }  // namespace kvprof::cuda

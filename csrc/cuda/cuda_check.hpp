@@ -25,16 +25,4 @@ void check_allocation(cudaError_t error, Message message) {
   check(error, "an allocation");
 }
 
-/// Makes a device current in this thread while it lives.
-class DeviceScope {
- public:
-  explicit DeviceScope(int index);
-  ~DeviceScope();
-  DeviceScope(const DeviceScope&) = delete;
-  DeviceScope& operator=(const DeviceScope&) = delete;
-
- private:
-  int before_ = 0;
-};
-
 }  // namespace kvprof::cuda

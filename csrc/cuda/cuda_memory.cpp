@@ -1,6 +1,7 @@
 #include "cuda/cuda_memory.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace {
 /// Before and behind; keeps the memory aligned to a page of the host's.
 constexpr std::int64_t guard_bytes = 4096;
 constexpr unsigned char guard_pattern = 0xA5;
+
+bool is_untouched(unsigned char byte) { return byte == guard_pattern; }
 
 }  // namespace
 
@@ -31,13 +34,9 @@ CudaMemory::CudaMemory(std::shared_ptr<DeviceContext> context, std::int64_t nbyt
 
 // Nothing can be done about a failure here: the device may be gone.
 CudaMemory::~CudaMemory() {
-  const std::lock_guard<std::mutex> lock(context_->mutex);
-  int before = 0;
-  cudaGetDevice(&before);
-  cudaSetDevice(context_->index());
+  const Turn turn(*context_);
   cudaDeviceSynchronize();  // others may have streamed it too
   reservation_.reset();
-  cudaSetDevice(before);
 }
 
 // Memory of a device is never swapped out.
@@ -51,8 +50,7 @@ bool CudaMemory::guards_intact() const {
   const Turn turn(*context_);
   copy_now(*context_, found.data(), reservation_->data(), guard_bytes);
   copy_now(*context_, found.data() + guard_bytes, data_ + nbytes(), guard_bytes);
-  return std::all_of(found.begin(), found.end(),
-                     [](unsigned char byte) { return byte == guard_pattern; });
+  return std::all_of(found.begin(), found.end(), is_untouched);
 }
 
 void CudaMemory::copy_out(std::int64_t offset_bytes, std::int64_t nbytes, std::byte* to) const {
@@ -75,19 +73,34 @@ PinnedMemory::PinnedMemory(std::shared_ptr<DeviceContext> context, std::int64_t 
                           " bytes of page-locked memory: " + std::to_string(available) +
                           " bytes of the host's are available");
   }
-  const DeviceScope scope(context_->index());
+  const ContextScope scope(context_->primary());
   void* data = nullptr;
-  check_allocation(cudaMallocHost(&data, static_cast<std::size_t>(nbytes)), [&] {
-    return "cannot allocate " + std::to_string(nbytes) + " bytes of page-locked memory";
+  const auto size = static_cast<std::size_t>(nbytes);
+  check_allocation(cudaMallocHost(&data, size + 2 * guard_bytes), [&] {
+    return "cannot allocate " + std::to_string(nbytes) +
+           " bytes of page-locked memory: " + std::to_string(available) +
+           " bytes of the host's are available";
   });
-  data_ = static_cast<std::byte*>(data);
+  data_ = static_cast<std::byte*>(data) + guard_bytes;
+  std::memset(data, guard_pattern, guard_bytes);
+  std::memset(data_ + nbytes, guard_pattern, guard_bytes);
 }
 
-PinnedMemory::~PinnedMemory() { cudaFreeHost(data_); }
+PinnedMemory::~PinnedMemory() {
+  const ContextScope scope(context_->primary());
+  cudaFreeHost(data_ - guard_bytes);
+}
 
 std::string PinnedMemory::lock(std::int64_t nbytes) {
   check_range(0, nbytes);
   return "";
+}
+
+bool PinnedMemory::guards_intact() const {
+  const auto* before = reinterpret_cast<const unsigned char*>(data_ - guard_bytes);
+  const auto* behind = reinterpret_cast<const unsigned char*>(data_ + nbytes());
+  return std::all_of(before, before + guard_bytes, is_untouched) &&
+         std::all_of(behind, behind + guard_bytes, is_untouched);
 }
 
 }  // namespace kvprof::cuda

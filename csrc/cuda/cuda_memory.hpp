@@ -31,7 +31,7 @@ class CudaMemory final : public Memory {
   std::unique_ptr<Reservation> reservation_;
 };
 
-/// Page-locked memory of the host, which the device can address.
+/// Page-locked memory of the host, which the device can address, between guard bytes too.
 class PinnedMemory final : public Memory {
  public:
   /// Throws as CudaMemory does.
@@ -40,6 +40,7 @@ class PinnedMemory final : public Memory {
 
   Place place() const override { return {Place::Kind::cuda_host, 0}; }
   std::string lock(std::int64_t nbytes) override;
+  bool guards_intact() const override;
 
  private:
   std::shared_ptr<DeviceContext> context_;

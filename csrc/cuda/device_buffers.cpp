@@ -8,6 +8,11 @@
 
 namespace kvprof::cuda {
 
+void Freed::operator()(void* data) const {
+  const ContextScope scope(context->primary());
+  cudaFree(data);
+}
+
 DeviceBytes allocate_bytes(DeviceContext& context, std::int64_t nbytes, const char* what) {
   void* data = nullptr;
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(nbytes, 1));
@@ -15,7 +20,7 @@ DeviceBytes allocate_bytes(DeviceContext& context, std::int64_t nbytes, const ch
     return "cannot allocate " + std::to_string(nbytes) + " bytes for " + what + ": " +
            std::to_string(context.free_bytes()) + " bytes are free";
   });
-  return {data, [](void* d) { cudaFree(d); }};
+  return {data, {&context}};
 }
 
 Checksums::Checksums(DeviceContext& context)
@@ -29,6 +34,14 @@ std::uint64_t Checksums::sum() {
   std::array<std::uint64_t, checksum_words> words{};
   copy_now(context_, words.data(), words_.get(), checksum_words * 8);
   return std::accumulate(words.begin(), words.end(), std::uint64_t{0});
+}
+
+void Checksums::warm_up() {
+  clear();
+  check(cudaMemcpyAsync(totals() + checksum_words / 2, totals(), checksum_words / 2 * 8,
+                        cudaMemcpyDeviceToDevice, context_.stream()),
+        "a copy on the device");
+  context_.synchronize();
 }
 
 const std::byte* UploadedRows::upload(const Source& source) {

@@ -9,7 +9,13 @@
 
 namespace kvprof::cuda {
 
-using DeviceBytes = std::unique_ptr<void, void (*)(void*)>;
+/// Frees with the device current, as the runtime would make a context on another otherwise.
+struct Freed {
+  DeviceContext* context;
+  void operator()(void* data) const;
+};
+
+using DeviceBytes = std::unique_ptr<void, Freed>;
 
 /// Throws AllocationError when the device has not got so much.
 DeviceBytes allocate_bytes(DeviceContext& context, std::int64_t nbytes, const char* what);
@@ -23,6 +29,10 @@ class Checksums {
   void clear();
   std::uint64_t sum();
 
+  /// Lets the driver clear and copy once while nothing is held back: it may load what it needs for
+  /// that only then.
+  void warm_up();
+
  private:
   DeviceContext& context_;
   DeviceBytes words_;
@@ -31,7 +41,7 @@ class Checksums {
 /// The host's rows of an append, brought to the device.
 class UploadedRows {
  public:
-  explicit UploadedRows(DeviceContext& context) : context_(context), rows_(nullptr, nullptr) {}
+  explicit UploadedRows(DeviceContext& context) : context_(context), rows_(nullptr, {&context}) {}
 
   /// Throws AllocationError when the device has no room.
   const std::byte* upload(const Source& source);

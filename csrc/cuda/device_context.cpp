@@ -7,9 +7,18 @@
 
 namespace kvprof::cuda {
 
-DeviceContext::DeviceContext(int index) : index_(index) {
+namespace {
+
+/// The index, of a device that there is.
+int checked(int index) {
   require_device(index);
-  const DeviceScope scope(index);
+  return index;
+}
+
+}  // namespace
+
+DeviceContext::DeviceContext(int index) : index_(checked(index)), primary_(index) {
+  const ContextScope scope(primary_);
   check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index),
         "asking for the multiprocessors");
   std::size_t free = 0;
@@ -21,12 +30,9 @@ DeviceContext::DeviceContext(int index) : index_(index) {
 
 // Nothing can be done about a failure here: the device may be gone.
 DeviceContext::~DeviceContext() {
-  int before = 0;
-  cudaGetDevice(&before);
-  cudaSetDevice(index_);
+  const ContextScope scope(primary_);
   if (pool_ != nullptr) cudaMemPoolDestroy(pool_);
   cudaStreamDestroy(stream_);
-  cudaSetDevice(before);
 }
 
 cudaMemPool_t DeviceContext::pool() {

@@ -6,8 +6,8 @@
 #include <memory>
 #include <mutex>
 
-#include "cuda/cuda_check.hpp"
 #include "cuda/launch.hpp"
+#include "cuda/primary_context.hpp"
 
 namespace kvprof::cuda {
 
@@ -15,13 +15,15 @@ namespace kvprof::cuda {
 /// uses the device takes a `Turn`.
 class DeviceContext {
  public:
-  /// Throws std::out_of_range when there is no such device, DeviceFault when the driver refuses.
+  /// Throws std::out_of_range when there is no such device, AllocationError when it has no memory
+  /// left for a context, DeviceFault when the driver refuses.
   explicit DeviceContext(int index);
   ~DeviceContext();
   DeviceContext(const DeviceContext&) = delete;
   DeviceContext& operator=(const DeviceContext&) = delete;
 
   int index() const noexcept { return index_; }
+  const PrimaryContext& primary() const noexcept { return primary_; }
   cudaStream_t stream() const noexcept { return stream_; }
   Launch launch() const noexcept { return {stream_, multiprocessors_}; }
 
@@ -40,6 +42,7 @@ class DeviceContext {
 
  private:
   int index_;
+  PrimaryContext primary_;
   int multiprocessors_ = 0;
   std::int64_t total_bytes_ = 0;
   cudaStream_t stream_ = nullptr;
@@ -49,11 +52,11 @@ class DeviceContext {
 /// A turn at using a device: its mutex is held, and it is current in this thread.
 class Turn {
  public:
-  explicit Turn(DeviceContext& context) : lock_(context.mutex), scope_(context.index()) {}
+  explicit Turn(DeviceContext& context) : lock_(context.mutex), scope_(context.primary()) {}
 
  private:
   std::lock_guard<std::mutex> lock_;
-  DeviceScope scope_;
+  ContextScope scope_;
 };
 
 /// Copies bytes to or from the device and waits; either side may be memory of the host.

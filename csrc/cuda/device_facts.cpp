@@ -74,8 +74,6 @@ void require_device(int index) {
   }
 }
 
-bool has_bulk_copies(int index) { return attribute(cudaDevAttrComputeCapabilityMajor, index) >= 9; }
-
 DeviceFacts device_facts(int index) {
   require_device(index);
   cudaDeviceProp properties{};

@@ -32,7 +32,4 @@ DeviceFacts device_facts(int index);
 /// Throws std::out_of_range that says why when there is no such device.
 void require_device(int index);
 
-/// Whether the device copies in bulk to shared memory: sm_90 and newer.
-bool has_bulk_copies(int index);
-
 }  // namespace kvprof::cuda

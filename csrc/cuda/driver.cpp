@@ -32,6 +32,12 @@ void require(const char* name, unsigned version, Function& function) {
 Driver found() {
   Driver driver{};
   require("cuGetErrorName", 6000, driver.error_name);
+  require("cuDeviceGet", 2000, driver.device);
+  require("cuDeviceGetAttribute", 2000, driver.attribute);
+  require("cuDevicePrimaryCtxRetain", 7000, driver.retain_context);
+  require("cuDevicePrimaryCtxRelease", 11000, driver.release_context);
+  require("cuCtxPushCurrent", 4000, driver.push_context);
+  require("cuCtxPopCurrent", 4000, driver.pop_context);
   require("cuMemGetAllocationGranularity", 10020, driver.granularity);
   require("cuMemAddressReserve", 10020, driver.reserve);
   require("cuMemAddressFree", 10020, driver.unreserve);

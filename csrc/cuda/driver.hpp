@@ -5,9 +5,16 @@
 
 namespace kvprof::cuda {
 
-/// Virtual memory management (CUDA 10.2), and copies in a batch (12.8; null with an older driver).
+/// Contexts, attributes, virtual memory management (CUDA 10.2), and copies in a batch (12.8; null
+/// with an older driver).
 struct Driver {
   PFN_cuGetErrorName_v6000 error_name;
+  PFN_cuDeviceGet_v2000 device;
+  PFN_cuDeviceGetAttribute_v2000 attribute;
+  PFN_cuDevicePrimaryCtxRetain_v7000 retain_context;
+  PFN_cuDevicePrimaryCtxRelease_v11000 release_context;
+  PFN_cuCtxPushCurrent_v4000 push_context;
+  PFN_cuCtxPopCurrent_v4000 pop_context;
   PFN_cuMemGetAllocationGranularity_v10020 granularity;
   PFN_cuMemAddressReserve_v10020 reserve;
   PFN_cuMemAddressFree_v10020 unreserve;

@@ -11,11 +11,22 @@ constexpr int block_threads = 256;
 /// cost registers, and then spills.
 constexpr int least_blocks = 2;
 
-/// Makes ready the launch of a kernel over `items`; its last parameter is the division of the work.
+/// What the driver knows of a kernel; it is loaded for this, if it was not yet.
+template <class... Parameters>
+cudaFuncAttributes loaded(void (*kernel)(Parameters...)) {
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, kernel), "loading a kernel");
+  return attributes;
+}
+
+/// Makes ready the launch of a kernel over `items`, of which a warp takes `width` at once; its last
+/// parameter is the division of the work.
 template <class... Parameters, class... Arguments>
 Work persistent_work(const Launch& launch, int threads, std::size_t shared_bytes,
-                     std::int64_t items, void (*kernel)(Parameters...), Arguments... arguments) {
+                     std::int64_t items, std::int32_t width, void (*kernel)(Parameters...),
+                     Arguments... arguments) {
   if (items == 0) return [] {};
+  loaded(kernel);
   if (shared_bytes > 0) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)),
@@ -24,16 +35,14 @@ Work persistent_work(const Launch& launch, int threads, std::size_t shared_bytes
   int resident = 0;
   check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, threads, shared_bytes),
         "occupancy");
-  const int warps = threads / static_cast<int>(warp_lanes);
   const std::int64_t most = std::int64_t{resident > 0 ? resident : 1} * launch.multiprocessors;
-  const std::int64_t needed = (items + warps - 1) / warps;
-  const std::int64_t blocks = needed < most ? needed : most;
+  const std::int64_t blocks = items < most ? items : most;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks));
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = shared_bytes;
   config.stream = launch.stream;
-  const Division division = divide(items, blocks * warps);
+  const Division division = divide(items, blocks * threads / static_cast<int>(warp_lanes), width);
   return [=] {
     check(cudaLaunchKernelEx(&config, kernel, arguments..., division), "a kernel launch");
   };

@@ -146,7 +146,7 @@ struct ListedAppends {
 };
 
 /// How items are dealt to the warps of a grid: in chunks of neighbours, so that a warp reads the
-/// list in one go; chunk i goes to warp i % warps.
+/// list in one go; chunk i goes to warp i % warps, and neighbouring warps are of different blocks.
 struct Division {
   std::int64_t items;
   std::int64_t warps;
@@ -160,12 +160,16 @@ struct Division {
   }
 };
 
-/// Chunks as long as a warp has lanes, shorter where each warp would get only a few of them.
-KVPROF_HOST_DEVICE Division divide(std::int64_t items, std::int64_t warps) {
+/// Few items go to as many warps as there are; of many, a warp gets chunks of up to 32 neighbours,
+/// whole steps of the `width` items that it takes at once.
+KVPROF_HOST_DEVICE Division divide(std::int64_t items, std::int64_t warps, std::int32_t width) {
   constexpr std::int64_t chunks_a_warp = 8;
+  const std::int64_t each = (items + warps - 1) / warps;
+  if (each <= width) return {items, warps, static_cast<std::int32_t>(each < 1 ? 1 : each)};
   const std::int64_t even = items / (warps * chunks_a_warp);
-  const std::int64_t chunk = even < 1 ? 1 : even < warp_lanes ? even : warp_lanes;
-  return {items, warps, static_cast<std::int32_t>(chunk)};
+  const std::int64_t steps = (even + width - 1) / width;
+  const std::int64_t chunk = (steps < 1 ? 1 : steps) * width;
+  return {items, warps, static_cast<std::int32_t>(chunk < warp_lanes ? chunk : warp_lanes)};
 }
 
 /// The widest access, 16, 8, 4 or 1 bytes, that an address allows; of several: of their

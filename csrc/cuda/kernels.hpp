@@ -18,8 +18,9 @@ using Totals = unsigned long long*;
 /// each.
 std::vector<std::string> vector_variants();
 
-/// The same for reads, and through shared memory where the device copies there in bulk.
-std::vector<std::string> read_variants(bool bulk_copies);
+/// The same for reads, and `bulk`, through shared memory, where the current device copies there in
+/// bulk (sm_90 and newer).
+std::vector<std::string> read_variants();
 
 /// Sums 64-bit words.
 Work read_work(const Launch& launch, const ListedSpans& spans, std::size_t variant, Totals totals);

@@ -59,7 +59,9 @@ PassTiming PassTimer::time(const Work& work) {
   release();
   context_.synchronize();
   if (shared_->timed_out != 0) {
-    throw DeviceFault("launches were held back for 10 s and not all of them were queued by then");
+    throw DeviceFault(
+        "launches were held back for 10 s and not all of them were queued by then: a profiler, a "
+        "sanitizer or CUDA_LAUNCH_BLOCKING=1 may launch one after another; try --profiler-safe");
   }
   const std::uint64_t elapsed = shared_->after[0] - shared_->before[0];
   const double cycles = static_cast<double>(shared_->after[1] - shared_->before[1]);

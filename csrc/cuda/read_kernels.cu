@@ -107,11 +107,11 @@ __global__ void __launch_bounds__(bulk_threads)
 template <class Spans>
 Work work_of(const Launch& launch, const Spans& spans, std::size_t variant, Totals totals) {
   if (variant == vector_variants().size()) {
-    return persistent_work(launch, bulk_threads, bulk_shared_bytes, spans.items(), read_bulk<Spans>,
-                           spans, totals);
+    return persistent_work(launch, bulk_threads, bulk_shared_bytes, spans.items(), 1,
+                           read_bulk<Spans>, spans, totals);
   }
   return for_variant(variant, [&](auto shape) {
-    return persistent_work(launch, block_threads, 0, spans.items(),
+    return persistent_work(launch, block_threads, 0, spans.items(), decltype(shape)::width,
                            read_vector<Spans, decltype(shape)>, spans, totals);
   });
 }
@@ -120,9 +120,10 @@ Work work_of(const Launch& launch, const Spans& spans, std::size_t variant, Tota
 
 std::vector<std::string> vector_variants() { return {"vector_1x8", "vector_4x2", "vector_8x1"}; }
 
-std::vector<std::string> read_variants(bool bulk_copies) {
+std::vector<std::string> read_variants() {
   std::vector<std::string> names = vector_variants();
-  if (bulk_copies) names.emplace_back("bulk");
+  // Compiled for an older device and translated for a newer one, the kernel is empty.
+  if (loaded(read_bulk<ContiguousSpans>).ptxVersion >= 90) names.emplace_back("bulk");
   return names;
 }
 

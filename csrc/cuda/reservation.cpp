@@ -130,8 +130,18 @@ class VmmReservation final : public Reservation {
 
 }  // namespace
 
-const std::vector<std::string>& reservation_policies() {
-  static const std::vector<std::string> names{"plain", "pool", "vmm"};
+std::vector<std::string> reservation_policies(int device) {
+  const Driver& driver = Driver::get();
+  const auto supports = [&](CUdevice_attribute feature) {
+    CUdevice handle = 0;
+    int supported = 0;
+    check(driver.device(&handle, device), "cuDeviceGet");
+    check(driver.attribute(&supported, feature, handle), "cuDeviceGetAttribute");
+    return supported != 0;
+  };
+  std::vector<std::string> names{"plain"};
+  if (supports(CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)) names.emplace_back("pool");
+  if (supports(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED)) names.emplace_back("vmm");
   return names;
 }
 
@@ -158,6 +168,7 @@ AllocationError refusal(std::int64_t nbytes, DeviceContext& context, const std::
 std::unique_ptr<Reservation> reserve(DeviceContext& context, std::int64_t nbytes,
                                      std::int64_t guard_bytes, const std::string& policy) {
   check_size(nbytes);
+  if (nbytes > context.total_bytes()) throw refusal(nbytes, context, "");
   const std::int64_t all = nbytes + guard_bytes;
   try {
     return reserve_by(context, all, policy);

@@ -24,8 +24,9 @@ class Reservation {
 };
 
 /// `plain` (cudaMalloc), `pool` (stream-ordered, from the context's pool) and `vmm` (a range of
-/// addresses, to which physical memory is mapped piece by piece). Never managed memory.
-const std::vector<std::string>& reservation_policies();
+/// addresses, to which physical memory is mapped piece by piece). Never managed memory. Those
+/// that the device supports.
+std::vector<std::string> reservation_policies(int device);
 
 /// Reserves `nbytes` and so many for guards. Throws AllocationError that says what is free when the
 /// device has not got so much, std::invalid_argument for a size below 1 or an unknown policy; holds

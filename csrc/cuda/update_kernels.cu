@@ -139,7 +139,7 @@ template <class Spans, class Element>
 Work element_work(const Launch& launch, const Spans& spans, const Element& element,
                   std::size_t variant, Totals totals) {
   return for_variant(variant, [&](auto shape) {
-    return persistent_work(launch, block_threads, 0, spans.items(),
+    return persistent_work(launch, block_threads, 0, spans.items(), decltype(shape)::width,
                            update_vector<Spans, Element, decltype(shape)>, spans, element, totals);
   });
 }

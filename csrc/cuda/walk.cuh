@@ -5,8 +5,9 @@
 
 namespace kvprof::cuda {
 
+/// The first warps of all blocks come first: a few items are spread over all multiprocessors.
 __device__ __forceinline__ std::int64_t warp_index() {
-  return (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / warp_lanes;
+  return static_cast<std::int64_t>(threadIdx.x / warp_lanes) * gridDim.x + blockIdx.x;
 }
 __device__ __forceinline__ std::uint32_t lane_index() { return threadIdx.x % warp_lanes; }
 

@@ -93,18 +93,18 @@ __global__ void __launch_bounds__(block_threads, least_blocks)
 }  // namespace
 
 Work write_work(const Launch& where, const ListedSpans& spans, std::uint64_t word) {
-  return persistent_work(where, block_threads, 0, spans.items(), write_pattern<ListedSpans>, spans,
-                         word);
+  return persistent_work(where, block_threads, 0, spans.items(), 1, write_pattern<ListedSpans>,
+                         spans, word);
 }
 
 Work write_work(const Launch& where, const ContiguousSpans& spans, std::uint64_t word) {
-  return persistent_work(where, block_threads, 0, spans.items(), write_pattern<ContiguousSpans>,
+  return persistent_work(where, block_threads, 0, spans.items(), 1, write_pattern<ContiguousSpans>,
                          spans, word);
 }
 
 Work fill_work(const Launch& where, std::uint64_t origin, const ContiguousSpans& span,
                std::uint64_t seed, bool finite) {
-  return persistent_work(where, block_threads, 0, span.items(), fill_random, span,
+  return persistent_work(where, block_threads, 0, span.items(), 1, fill_random, span,
                          Random{origin, seed, finite});
 }
 

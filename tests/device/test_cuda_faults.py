@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -190,6 +191,60 @@ def test_a_backend_that_ends_holds_nothing() -> None:
     assert memories[0].read(0, 8).any()
     del memory, memories, host
     assert held() == before
+
+
+def test_the_second_device_is_as_good_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KVPROF_EMULATED_DEVICES", "2")
+    first, second = _cuda.CudaBackend(0), _cuda.CudaBackend(1)
+    for policy in second.policies:
+        memory = second.allocate(MIB, policy)
+        for name, operation in OPERATIONS.items():
+            assert operation(second, memory) is not None, name
+        for variant in second.variants("swap"):
+            second.swap(memory, second.allocate_host(MIB), _core.CopyPlan(PLAN, PLAN), variant)
+        assert memory.__dlpack_device__() == (2, 1)
+        with pytest.raises(ValueError, match="not of this device"):
+            first.decode_read(memory, PLAN)
+        # The first device is nobody's: what is held is the second one's.
+        assert first.available_bytes() == first.facts.memory_bytes - 2 * MIB
+        del memory
+
+
+def test_another_thread_can_use_a_backend(backend: _core.Backend) -> None:
+    done: list[object] = []
+
+    def use() -> None:
+        memory = backend.allocate(MIB, "vmm")
+        done.extend(operation(backend, memory) for operation in OPERATIONS.values())
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert len(done) == len(OPERATIONS)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "policies"), [("pools", ["plain", "vmm"]), ("vmm,pools", ["plain"]), ("", None)]
+)
+def test_a_policy_that_the_device_does_not_support_is_not_offered(
+    monkeypatch: pytest.MonkeyPatch, lacks: str, policies: list[str] | None
+) -> None:
+    monkeypatch.setenv("KVPROF_EMULATED_LACKS", lacks)
+    assert _cuda.CudaBackend(0).policies == (policies or ["plain", "pool", "vmm"])
+
+
+def test_a_device_without_room_for_a_context_says_so(fail: Fail) -> None:
+    fail("cuDevicePrimaryCtxRetain:1")
+    with pytest.raises(MemoryError, match="no memory left for a context: another process"):
+        _cuda.CudaBackend(0)
+
+
+def test_memory_is_exported_where_it_lies_only(backend: _core.Backend) -> None:
+    memory = backend.allocate(MIB)
+    with pytest.raises(BufferError, match="where it lies only"):
+        memory.__dlpack__(dl_device=(1, 0))
+    memory.release()
+    assert not hasattr(memory, "__cuda_array_interface__")
 
 
 DRIVERS = {

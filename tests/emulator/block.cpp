@@ -7,6 +7,7 @@
 __thread uint3 threadIdx;
 __thread uint3 blockIdx;
 __thread dim3 blockDim;
+__thread dim3 gridDim;
 
 namespace emulated {
 namespace {
@@ -39,6 +40,7 @@ Fault BlockRunner::run(const Grid& grid, const std::function<void()>& kernel) {
   }
   shared_.reset(static_cast<std::byte*>(memory));
   blockDim = grid.threads;
+  gridDim = grid.blocks;
   current_ = this;
   for (unsigned block = 0; block < grid.blocks && !aborting_; ++block) {
     blockIdx.x = block;

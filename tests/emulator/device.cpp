@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "memory.hpp"
 #include "state.hpp"
@@ -14,6 +15,12 @@ namespace {
 
 thread_local int current_ = 0;
 thread_local bool has_context_ = false;
+
+struct Current {
+  int device;
+  bool has_context;
+};
+thread_local std::vector<Current> below_;
 
 int l2_bytes() { return static_cast<int>(environment_number("KVPROF_EMULATED_L2_BYTES", 1 << 20)); }
 
@@ -66,6 +73,20 @@ int current_device() { return current_; }
 void bind_context() { has_context_ = true; }
 
 bool has_context() { return has_context_; }
+
+void push_context(int index) {
+  below_.push_back({current_, has_context_});
+  current_ = index;
+  has_context_ = true;
+}
+
+bool pop_context() {
+  if (below_.empty()) return false;
+  current_ = below_.back().device;
+  has_context_ = below_.back().has_context;
+  below_.pop_back();
+  return true;
+}
 
 }  // namespace emulated
 

@@ -18,4 +18,9 @@ int current_device();
 void bind_context();
 bool has_context();
 
+/// What the driver's context stack does: the device becomes current, with its context, until the
+/// pop; false where there is nothing to pop.
+void push_context(int index);
+bool pop_context();
+
 }  // namespace emulated

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "contexts.hpp"
 #include "copies.hpp"
 #include "state.hpp"
 #include "virtual_memory.hpp"
@@ -102,6 +103,13 @@ void* entry(Function function) {
 const std::vector<Entry>& entries() {
   static const std::vector<Entry>& all = *new std::vector<Entry>{
       {"cuGetErrorName", 6000, entry<PFN_cuGetErrorName_v6000>(error_name)},
+      {"cuDeviceGet", 2000, entry<PFN_cuDeviceGet_v2000>(device_get)},
+      {"cuDeviceGetAttribute", 2000, entry<PFN_cuDeviceGetAttribute_v2000>(device_attribute)},
+      {"cuDevicePrimaryCtxRetain", 7000, entry<PFN_cuDevicePrimaryCtxRetain_v7000>(retain_context)},
+      {"cuDevicePrimaryCtxRelease", 11000,
+       entry<PFN_cuDevicePrimaryCtxRelease_v11000>(release_context)},
+      {"cuCtxPushCurrent", 4000, entry<PFN_cuCtxPushCurrent_v4000>(push_current)},
+      {"cuCtxPopCurrent", 4000, entry<PFN_cuCtxPopCurrent_v4000>(pop_current)},
       {"cuMemGetAllocationGranularity", 10020,
        entry<PFN_cuMemGetAllocationGranularity_v10020>(granularity)},
       {"cuMemAddressReserve", 10020, entry<PFN_cuMemAddressReserve_v10020>(address_reserve)},

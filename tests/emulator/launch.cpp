@@ -3,6 +3,7 @@
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "block.hpp"
@@ -15,34 +16,35 @@ namespace {
 constexpr std::size_t kSharedDefault = 49152;
 constexpr int kSharedMost = 232448;
 
-/// What a device knows of the kernels that are loaded there.
-struct Loaded {
+/// What a device knows of the kernels.
+struct Kernels {
   std::mutex mutex;
+  std::set<std::pair<int, const void*>> loaded;
   std::map<std::pair<int, const void*>, std::size_t> shared_limits;
 };
 
-Loaded& loaded() {
-  static Loaded& kernels = *new Loaded;
-  return kernels;
+Kernels& kernels() {
+  static Kernels& all = *new Kernels;
+  return all;
 }
 
-/// Loads the kernel on the current device; returns the dynamic shared memory that it may have.
-std::size_t load(const void* kernel) {
-  const std::lock_guard lock(loaded().mutex);
-  return loaded()
-      .shared_limits.try_emplace({current_device(), kernel}, kSharedDefault)
-      .first->second;
+/// The dynamic shared memory that the kernel may have on the current device.
+std::size_t shared_limit(const void* kernel) {
+  const std::lock_guard lock(kernels().mutex);
+  const auto found = kernels().shared_limits.find({current_device(), kernel});
+  return found == kernels().shared_limits.end() ? kSharedDefault : found->second;
 }
 
-/// The driver loads a kernel when it first hears of it. When that is a launch, it may wait for all
-/// that the device has to do.
+/// Returns whether the kernel was not loaded on the current device before.
+bool load(const void* kernel) {
+  const std::lock_guard lock(kernels().mutex);
+  return kernels().loaded.insert({current_device(), kernel}).second;
+}
+
+/// The driver loads a kernel when it must. When that is at a launch, it may wait for all that the
+/// device has to do; cudaFuncGetAttributes is documented to load it before.
 void load_for_launch(const void* kernel) {
-  {
-    const std::lock_guard lock(loaded().mutex);
-    if (loaded().shared_limits.count({current_device(), kernel}) > 0) return;
-  }
-  wait_for_device(current_device());
-  load(kernel);
+  if (load(kernel)) wait_for_device(current_device());
 }
 
 cudaError_t checked(const cudaLaunchConfig_t& config, const void* kernel) {
@@ -51,7 +53,7 @@ cudaError_t checked(const cudaLaunchConfig_t& config, const void* kernel) {
   if (grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1) return cudaErrorNotSupported;
   if (grid.x == 0 || grid.x > 2147483647u) return cudaErrorInvalidConfiguration;
   if (block.x == 0 || block.x > 1024) return cudaErrorInvalidConfiguration;
-  return config.dynamicSmemBytes > load(kernel) ? cudaErrorInvalidValue : cudaSuccess;
+  return config.dynamicSmemBytes > shared_limit(kernel) ? cudaErrorInvalidValue : cudaSuccess;
 }
 
 }  // namespace
@@ -83,8 +85,16 @@ cudaError_t cudaFuncSetAttribute(const void* func, enum cudaFuncAttribute attr, 
   return runtime_call("cudaFuncSetAttribute", [&] {
     if (attr != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaErrorInvalidValue;
     if (value < 0 || value > kSharedMost) return cudaErrorInvalidValue;
-    const std::lock_guard lock(loaded().mutex);
-    loaded().shared_limits[{current_device(), func}] = static_cast<std::size_t>(value);
+    const std::lock_guard lock(kernels().mutex);
+    kernels().shared_limits[{current_device(), func}] = static_cast<std::size_t>(value);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes* attr, const void* func) {
+  return runtime_call("cudaFuncGetAttributes", [&] {
+    load(func);
+    *attr = {90, 90};
     return cudaSuccess;
   });
 }
@@ -93,7 +103,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* numBlocks, const 
                                                           int blockSize, size_t dynamicSMemSize) {
   return runtime_call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", [&] {
     if (blockSize < 1 || blockSize > 1024) return cudaErrorInvalidValue;
-    return *numBlocks = dynamicSMemSize > load(func) ? 0 : 2, cudaSuccess;
+    return *numBlocks = dynamicSMemSize > shared_limit(func) ? 0 : 2, cudaSuccess;
   });
 }
 

@@ -212,9 +212,12 @@ void check_contiguous() {
 void check_division() {
   for (std::int64_t warps : {1, 2, 7, 64, 4224}) {
     for (std::int64_t items = 0; items < 3000; items += items < 300 ? 1 : 97) {
-      const Division division = divide(items, warps);
+      const std::int32_t width = items % 3 == 0 ? 1 : items % 3 == 1 ? 4 : 8;
+      const Division division = divide(items, warps, width);
       require(division.chunk >= 1 && division.chunk <= static_cast<std::int32_t>(warp_lanes),
               "a chunk does not fit a warp");
+      require(division.chunk % width == 0 || items <= warps * division.chunk,
+              "a warp takes fewer items at once than it could");
       std::vector<int> seen(static_cast<std::size_t>(items));
       for (std::int64_t warp = 0; warp < warps; ++warp) {
         for (std::int64_t c = warp; division.count(c) > 0; c += warps) {

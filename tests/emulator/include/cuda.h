@@ -8,6 +8,14 @@ typedef CUdeviceptr_v2 CUdeviceptr;
 typedef unsigned long long CUmemGenericAllocationHandle_v1;
 typedef CUmemGenericAllocationHandle_v1 CUmemGenericAllocationHandle;
 typedef struct CUstream_st* CUstream;
+typedef struct CUctx_st* CUcontext;
+typedef int CUdevice_v1;
+typedef CUdevice_v1 CUdevice;
+
+typedef enum CUdevice_attribute_enum {
+  CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED = 102,
+  CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED = 115
+} CUdevice_attribute;
 
 // KVPROF_EMULATED_DRIVER_ERRORS(X) calls X(name, value) for each error.
 #define KVPROF_EMULATED_DRIVER_ERRORS(X) \

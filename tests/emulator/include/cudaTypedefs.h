@@ -25,3 +25,10 @@ typedef CUresult (*PFN_cuMemcpyBatchAsync_v12080)(CUdeviceptr_v2* dsts, CUdevice
                                                   CUmemcpyAttributes_v1* attrs, size_t* attrIdxs,
                                                   size_t numAttrs, size_t* failIdx,
                                                   CUstream hStream);
+typedef CUresult (*PFN_cuDeviceGet_v2000)(CUdevice_v1* device, int ordinal);
+typedef CUresult (*PFN_cuDeviceGetAttribute_v2000)(int* pi, CUdevice_attribute attrib,
+                                                   CUdevice_v1 dev);
+typedef CUresult (*PFN_cuDevicePrimaryCtxRetain_v7000)(CUcontext* pctx, CUdevice_v1 dev);
+typedef CUresult (*PFN_cuDevicePrimaryCtxRelease_v11000)(CUdevice_v1 dev);
+typedef CUresult (*PFN_cuCtxPushCurrent_v4000)(CUcontext ctx);
+typedef CUresult (*PFN_cuCtxPopCurrent_v4000)(CUcontext* pctx);

@@ -14,6 +14,7 @@
 extern __thread uint3 threadIdx;
 extern __thread uint3 blockIdx;
 extern __thread dim3 blockDim;
+extern __thread dim3 gridDim;
 
 void __syncwarp(unsigned mask = 0xffffffffu);
 long long clock64();

@@ -50,6 +50,11 @@ struct cudaDeviceProp {
   size_t totalGlobalMem;
 };
 
+struct cudaFuncAttributes {
+  int ptxVersion;
+  int binaryVersion;
+};
+
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 
 enum cudaDriverEntryPointQueryResult {

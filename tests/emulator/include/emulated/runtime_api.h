@@ -49,6 +49,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end);
 
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes* attr, const void* func);
 cudaError_t cudaFuncSetAttribute(const void* func, enum cudaFuncAttribute attr, int value);
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* numBlocks, const void* func,
                                                           int blockSize, size_t dynamicSMemSize);
@@ -71,6 +72,11 @@ cudaError_t cudaMalloc(T** pointer, size_t size) {
 template <typename T>
 cudaError_t cudaMallocHost(T** pointer, size_t size) {
   return cudaMallocHost(reinterpret_cast<void**>(pointer), size);
+}
+
+template <typename T>
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes* attributes, T* function) {
+  return cudaFuncGetAttributes(attributes, reinterpret_cast<const void*>(function));
 }
 
 template <typename T>
