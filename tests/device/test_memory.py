@@ -110,7 +110,6 @@ def test_released_memory_is_refused(backend: _core.Backend, policy: str) -> None
         memory.guards_intact,
         memory.__dlpack__,
         memory.__dlpack_device__,
-        lambda: memory.__cuda_array_interface__,
     ):
         with pytest.raises(ValueError, match="released"):
             use()
