@@ -58,6 +58,7 @@ def command(session: Any, /, **options: Any) -> None:
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
+    from kvprof.device.failures import explained  # noqa: PLC0415
     from kvprof.measure.jobs import Workbench  # noqa: PLC0415
     from kvprof.measure.pool import open_pool  # noqa: PLC0415
     from kvprof.measure.profile import Point, profile_points  # noqa: PLC0415
@@ -75,7 +76,7 @@ def command(session: Any, /, **options: Any) -> None:
         for model, engine in product(models, engines)
         for settings in _settings(options, shapes, model, backend.facts.memory_bytes)
     ]
-    with progress_display() as progress:
+    with progress_display() as progress, explained(backend):
         pool = open_pool(
             backend,
             options["stream_memory"],

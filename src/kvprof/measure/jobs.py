@@ -15,7 +15,7 @@ from kvprof.measure.allocation import policy_costs
 from kvprof.measure.ceilings import STORES, Ceilings
 from kvprof.measure.host_pages import contents
 from kvprof.measure.phases import phase
-from kvprof.measure.pool import Pool, Progress, explained
+from kvprof.measure.pool import Pool, Progress
 from kvprof.measure.pool_sizes import CACHES_OVER
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import (
@@ -147,8 +147,7 @@ class Workbench:
         """A memory of the device with at least so many, one for each size; and its bytes."""
         known = self._rows.get(row_bytes)
         if known is None or len(known[1]) < rows:
-            with explained(self.backend):
-                memory = self.backend.allocate(rows * row_bytes)
+            memory = self.backend.allocate(rows * row_bytes)
             self.backend.fill(memory, 0, memory.nbytes, self.seed + 3)
             known = memory, contents(memory, 0, memory.nbytes).reshape(rows, row_bytes)
             self._rows[row_bytes] = known

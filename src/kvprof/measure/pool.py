@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 from msgspec import Struct
 
-from kvprof._core import Backend, Memory, OutOfBlocks
-from kvprof.errors import DeviceError, UsageError
+from kvprof._core import Backend, Memory
+from kvprof.device import own_memory
+from kvprof.errors import UsageError
 from kvprof.host import available_memory, huge_page_bytes, node_bytes
 from kvprof.measure.phases import phase
 from kvprof.measure.pool_sizes import (
@@ -20,7 +21,6 @@ from kvprof.measure.pool_sizes import (
     Shares,
     pool_sizes,
 )
-from kvprof.units import format_bytes
 
 Progress = Callable[[str, float], None]
 
@@ -75,19 +75,21 @@ def open_pool(
     ------
     DeviceError
         When more is asked for than is available; the message says how much would do.
+    MemoryError
+        When the memory is not there after all.
     UsageError
         When the backend has no such policy; the message says which it has.
     """
     _check_policy(backend, policy)
-    own_memory = has_own_memory(backend)
+    own = own_memory(backend)
     sizes = pool_sizes(
         stream_memory,
         available_bytes=backend.available_bytes(),
         host_bytes=available_memory(),
         cache_bytes=backend.facts.last_level_cache_bytes,
-        own_memory=own_memory,
+        own_memory=own,
     )
-    with ExitStack() as undo, explained(backend):
+    with ExitStack() as undo:
         started = time.perf_counter()
         memory = backend.allocate(sizes.pool_bytes + sizes.ceiling_bytes, policy)
         undo.callback(memory.release)
@@ -96,7 +98,7 @@ def open_pool(
             sizes = sizes.of(_affordable(backend, memory, seed, touch_seconds, sizes.least_bytes))
         host = (
             backend.allocate_host(sizes.host_bytes)
-            if own_memory
+            if own
             else backend.allocate(sizes.host_bytes, policy)
         )
         undo.callback(host.release)
@@ -107,33 +109,6 @@ def open_pool(
         pool = _placed(memory, host, sizes, allocated - started, time.perf_counter() - allocated)
         undo.pop_all()
     return pool
-
-
-def has_own_memory(backend: Backend) -> bool:
-    """Whether the device has memory that the host cannot address."""
-    return backend.facts.backend != "cpu"
-
-
-@contextmanager
-def explained(backend: Backend) -> Iterator[None]:
-    """Say of an allocation that failed how much the device still had.
-
-    Raises
-    ------
-    DeviceError
-        In place of a MemoryError.
-    """
-    try:
-        yield
-    except OutOfBlocks:
-        raise
-    except MemoryError as error:
-        free = format_bytes(backend.available_bytes())
-        others = ", or end what else uses the device" if has_own_memory(backend) else ""
-        raise DeviceError(
-            f"out of memory: {error}; {free} are free now",
-            hint=f"Try a smaller --stream-memory{others}.",
-        ) from None
 
 
 def _check_policy(backend: Backend, policy: str) -> None:
