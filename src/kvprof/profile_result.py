@@ -20,6 +20,7 @@ class DeviceResult(Struct, frozen=True):
 
     name: str
     backend: str
+    own_memory: bool
     ceilings: dict[str, float]
     bus_peak_bytes_per_s: Number | None
     ceiling_variants: dict[str, str]

@@ -62,7 +62,7 @@ def test_a_device_is_profiled_as_a_cpu_is(profile) -> None:
     result, stderr = profile(DSA, "--time-budget", "30")
     assert stderr == ""
     device = result["device"]
-    assert device["backend"] == "cuda"
+    assert (device["backend"], device["own_memory"]) == ("cuda", True)
     assert set(device["ceilings"]) == {"read", "write", "copy", "rmw"}
     assert set(device["link_ceilings"]) == {"host_to_device", "device_to_host"}
     assert device["cpus"] == []

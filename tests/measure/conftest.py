@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from kvprof._core import CpuBackend
 from kvprof.accounting import CacheGroup, cache_groups
 from kvprof.config_file import parse_config
 from kvprof.measure.jobs import Workbench
 from kvprof.measure.pool import Pool
+from kvprof.measure.pool_sizes import OF_ITS_OWN, SHARED_WITH_THE_HOST
 from kvprof.measure.regions import plan_memory
 from kvprof.model import Model, lay_out
 from kvprof.page_order import PageOrder
@@ -88,12 +90,29 @@ def pool(backend: CpuBackend) -> Pool:
     memory, host = backend.allocate(24 * MIB), backend.allocate(MIB)
     backend.fill(memory, 0, 24 * MIB, 7)
     backend.fill(host, 0, MIB, 8)
-    return Pool(memory, host, 20 * MIB, 4 * MIB, 0.0, 0.0, None, None, None)
+    return Pool(
+        memory=memory,
+        host=host,
+        shares=SHARED_WITH_THE_HOST,
+        nbytes=20 * MIB,
+        ceiling_bytes=4 * MIB,
+        seconds=0.0,
+        touch_seconds=0.0,
+        huge_page_bytes=None,
+        node_bytes=None,
+        lock_refused=None,
+    )
 
 
 @pytest.fixture(scope="session")
 def bench(backend: CpuBackend, pool: Pool) -> Workbench:
     return Workbench(backend, pool, seed=3)
+
+
+@pytest.fixture(scope="session")
+def own_memory_bench(backend: CpuBackend, pool: Pool) -> Workbench:
+    """The CPU treated as a device that has memory of its own."""
+    return Workbench(backend, replace(pool, shares=OF_ITS_OWN), seed=3)
 
 
 @pytest.fixture(params=sorted(SMALL_CONFIGS))

@@ -9,7 +9,7 @@ import pytest
 from kvprof._core import CpuBackend, Memory
 from kvprof.errors import DeviceError, UsageError
 from kvprof.measure.pool import open_pool
-from kvprof.measure.pool_sizes import PoolSizes, pool_sizes
+from kvprof.measure.pool_sizes import OF_ITS_OWN, SHARED_WITH_THE_HOST, PoolSizes, pool_sizes
 
 MIB, GIB = 2**20, 2**30
 
@@ -22,8 +22,9 @@ def sizes_of(
     cache: int = 50 * MIB,
     own: bool = True,
 ) -> PoolSizes:
+    shares = OF_ITS_OWN if own else SHARED_WITH_THE_HOST
     return pool_sizes(
-        asked, available_bytes=free, host_bytes=host, cache_bytes=cache, own_memory=own
+        asked, available_bytes=free, host_bytes=host, cache_bytes=cache, shares=shares
     )
 
 

@@ -166,12 +166,6 @@ def test_ceilings_have_a_fastest_variant_of_each_kind(
         assert variant in backend.ceiling_variants(kind)
 
 
-@pytest.fixture(scope="module")
-def own_memory_bench(backend: CpuBackend, pool: Pool) -> Workbench:
-    """The CPU treated as a device that has memory of its own."""
-    return Workbench(backend, pool, seed=3, own_memory=True)
-
-
 def test_rows_from_the_devices_memory_are_read_and_written(
     own_memory_bench: Workbench, small: Callable, placed: Callable
 ) -> None:

@@ -58,7 +58,7 @@ class Rows(Struct, frozen=True):
 
 def rows_to_append(bench: Workbench, count: int, layers: int, row_bytes: int) -> Rows:
     """As many rows as fit in a cache, or, of a device's memory, for all layers."""
-    if not bench.own_memory:
+    if not bench.pool.own_memory:
         size = (max(1, min(count, _CACHED_BYTES // row_bytes)), row_bytes)
         return Rows(np.random.default_rng(bench.seed).integers(0, 256, size, np.uint8), None)
     rows = max(1, min(count * layers, bench.pool.shares.moved_bytes // row_bytes))

@@ -31,19 +31,14 @@ class Ceilings:
 
     They run over a part of the memory that no stream uses: a pass over the one half of it, the next
     over the other, so that its bytes were last touched four caches ago. A pass that reads is a
-    flush too; one that stores past the cache is not. With a ``link`` to the host there are ceilings
-    of its two directions too: one copy between these halves and the host's memory. ``once`` takes
-    one pass of the usual variant of each instead of finding the fastest, and flushes nothing.
+    flush too; one that stores past the cache is not. A device's own memory has a link to the host,
+    and ceilings of its two directions: one copy between these halves and the host's memory.
+    ``once`` takes one pass of the usual variant of each instead of finding the fastest, and flushes
+    nothing.
     """
 
     def __init__(
-        self,
-        backend: Backend,
-        pool: Pool,
-        clock: CoreClock,
-        *,
-        link: bool = False,
-        once: bool = False,
+        self, backend: Backend, pool: Pool, clock: CoreClock, *, once: bool = False
     ) -> None:
         self._backend = backend
         self._clock = clock
@@ -53,7 +48,7 @@ class Ceilings:
         self._second = False
         self._variant: dict[str, str] = {}
         self._rates: dict[str, list[float]] = {}
-        self.kinds = (*CEILING_KINDS, *(LINK_KINDS if link else ()))
+        self.kinds = (*CEILING_KINDS, *(LINK_KINDS if pool.own_memory else ()))
         for kind in self.kinds:
             self._calibrate(kind)
 

@@ -17,6 +17,7 @@ def device_facts(bench: Workbench) -> DeviceResult:
     return DeviceResult(
         name=facts.name,
         backend=facts.backend,
+        own_memory=bench.pool.own_memory,
         ceilings=bench.ceilings.bytes_per_s,
         bus_peak_bytes_per_s=facts.bus_peak_bytes_per_s,
         ceiling_variants=bench.ceilings.variants,

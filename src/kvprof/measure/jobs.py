@@ -110,30 +110,18 @@ class Workbench:
     ----------
     seed
         Of the pool's bytes and of shuffled orders.
-    own_memory
-        Whether the device has memory of its own, from where rows to append come, and to where the
-        host's memory has a link; by default, whether the host cannot address it.
     once
         Whether operations are timed by one pass of their usual variant, as under a profiler.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        pool: Pool,
-        seed: int,
-        *,
-        own_memory: bool | None = None,
-        once: bool = False,
-    ) -> None:
+    def __init__(self, backend: Backend, pool: Pool, seed: int, *, once: bool = False) -> None:
         self.backend = backend
         self.pool = pool
         self.seed = seed
-        self.own_memory = not pool.memory.on_host if own_memory is None else own_memory
         self.once = once
         self.policies = policy_costs(backend)
         self.clock = CoreClock()
-        self.ceilings = Ceilings(backend, pool, self.clock, link=self.own_memory, once=once)
+        self.ceilings = Ceilings(backend, pool, self.clock, once=once)
         self._chosen: dict[str, Choice] = {}
         self._rows: dict[int, tuple[Memory, NDArray[np.uint8]]] = {}
 

@@ -27,16 +27,18 @@ Progress = Callable[[str, float], None]
 _TOUCH_STEP_BYTES = 64 * 2**20
 
 
-class Pool(Struct, frozen=True):
+class Pool(Struct, frozen=True, kw_only=True):
     """Touched memory: ``[0, nbytes)`` holds blocks; ceilings run over what lies behind it.
 
-    ``host`` is the host's memory to swap with; on the CPU, one that stands in for it.
+    ``host`` is the host's memory to swap with; on the CPU, one that stands in for it. ``shares``
+    say what kind of memory it is: what appends and swaps do follows from them, and nothing else.
     ``huge_page_bytes`` and ``node_bytes`` are what the system says of a memory of the host, None of
     a device's, which is never swapped out either, so that nothing refuses to lock it.
     """
 
     memory: Memory
     host: Memory
+    shares: Shares
     nbytes: int
     ceiling_bytes: int
     seconds: float
@@ -46,9 +48,9 @@ class Pool(Struct, frozen=True):
     lock_refused: str | None
 
     @property
-    def shares(self) -> Shares:
-        """What a profile takes of this kind of memory."""
-        return SHARED_WITH_THE_HOST if self.memory.on_host else OF_ITS_OWN
+    def own_memory(self) -> bool:
+        """Whether it is a device's own: rows to append lie in it, and the host is over a link."""
+        return self.shares.own_memory
 
     def release(self) -> None:
         """Give both memories back."""
@@ -81,13 +83,13 @@ def open_pool(
         When the backend has no such policy; the message says which it has.
     """
     _check_policy(backend, policy)
-    own = own_memory(backend)
+    shares = OF_ITS_OWN if own_memory(backend) else SHARED_WITH_THE_HOST
     sizes = pool_sizes(
         stream_memory,
         available_bytes=backend.available_bytes(),
         host_bytes=available_memory(),
         cache_bytes=backend.facts.last_level_cache_bytes,
-        own_memory=own,
+        shares=shares,
     )
     with ExitStack() as undo:
         started = time.perf_counter()
@@ -98,7 +100,7 @@ def open_pool(
             sizes = sizes.of(_affordable(backend, memory, seed, touch_seconds, sizes.least_bytes))
         host = (
             backend.allocate_host(sizes.host_bytes)
-            if own
+            if shares.own_memory
             else backend.allocate(sizes.host_bytes, policy)
         )
         undo.callback(host.release)
@@ -129,15 +131,16 @@ def _placed(
         huge, nodes = huge_page_bytes(address), node_bytes(address)
         refused = memory.lock(sizes.pool_bytes + sizes.ceiling_bytes)
     return Pool(
-        memory,
-        host,
-        sizes.pool_bytes,
-        sizes.ceiling_bytes,
-        seconds,
-        touch_seconds,
-        huge,
-        nodes,
-        refused,
+        memory=memory,
+        host=host,
+        shares=sizes.shares,
+        nbytes=sizes.pool_bytes,
+        ceiling_bytes=sizes.ceiling_bytes,
+        seconds=seconds,
+        touch_seconds=touch_seconds,
+        huge_page_bytes=huge,
+        node_bytes=nodes,
+        lock_refused=refused,
     )
 
 

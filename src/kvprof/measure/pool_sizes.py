@@ -21,6 +21,8 @@ class Shares(Struct, frozen=True):
 
     Attributes
     ----------
+    own_memory
+        Whether it is a device's own, with a link to the host's; else it is the host's.
     of_free, most_bytes
         The default: one part in so many of what can be used, at most so many bytes.
     apart_bytes, apart_of
@@ -32,6 +34,7 @@ class Shares(Struct, frozen=True):
         must be long for the device's clock, and streaming more would cost samples and tell no more.
     """
 
+    own_memory: bool
     of_free: int
     most_bytes: int
     apart_bytes: int
@@ -44,6 +47,7 @@ class Shares(Struct, frozen=True):
 
 
 SHARED_WITH_THE_HOST = Shares(
+    own_memory=False,
     of_free=4,
     most_bytes=4 * _GIB,
     apart_bytes=_GIB // 2,
@@ -55,6 +59,7 @@ SHARED_WITH_THE_HOST = Shares(
     moved_bytes=_GIB // 4,
 )
 OF_ITS_OWN = Shares(
+    own_memory=True,
     of_free=2,
     most_bytes=16 * _GIB,
     apart_bytes=4 * _GIB,
@@ -92,7 +97,7 @@ def pool_sizes(
     available_bytes: int,
     host_bytes: int,
     cache_bytes: int,
-    own_memory: bool,
+    shares: Shares,
 ) -> PoolSizes:
     """How much to allocate: what was asked for, or the default, if that much can be used now.
 
@@ -104,7 +109,6 @@ def pool_sizes(
     DeviceError
         When it is more than can be used; the message says how much would do.
     """
-    shares = OF_ITS_OWN if own_memory else SHARED_WITH_THE_HOST
     least = (CACHES_OVER + APART_OVER) * cache_bytes
     usable = int(available_bytes * _USABLE)
     wanted = stream_memory

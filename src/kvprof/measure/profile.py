@@ -141,7 +141,7 @@ def profile_model(
             streamed,
             rates,
             settings.weights_bytes,
-            appends_read=bench.own_memory,
+            appends_read=bench.pool.own_memory,
         ),
         capacity=capacity(model, engine, settings.request, settings.capacity_bytes),
         capacity_memory_bytes=settings.capacity_bytes,
