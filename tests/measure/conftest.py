@@ -96,6 +96,7 @@ def pool(backend: CpuBackend) -> Pool:
         shares=SHARED_WITH_THE_HOST,
         nbytes=20 * MIB,
         ceiling_bytes=4 * MIB,
+        least_bytes=0,
         seconds=0.0,
         touch_seconds=0.0,
         huge_page_bytes=None,

@@ -9,7 +9,13 @@ import pytest
 from kvprof._core import CpuBackend, Memory
 from kvprof.errors import DeviceError, UsageError
 from kvprof.measure.pool import open_pool
-from kvprof.measure.pool_sizes import OF_ITS_OWN, SHARED_WITH_THE_HOST, PoolSizes, pool_sizes
+from kvprof.measure.pool_sizes import (
+    OF_ITS_OWN,
+    SHARED_WITH_THE_HOST,
+    Available,
+    PoolSizes,
+    memory_to_take,
+)
 
 MIB, GIB = 2**20, 2**30
 
@@ -23,9 +29,8 @@ def sizes_of(
     own: bool = True,
 ) -> PoolSizes:
     shares = OF_ITS_OWN if own else SHARED_WITH_THE_HOST
-    return pool_sizes(
-        asked, available_bytes=free, host_bytes=host, cache_bytes=cache, shares=shares
-    )
+    available = Available(shares, cache, host)
+    return available.divide(memory_to_take(asked, free, available))
 
 
 def test_of_a_devices_memory_half_is_taken_and_no_more_than_16_gib() -> None:
@@ -62,8 +67,11 @@ def test_of_the_cpus_memory_a_quarter_is_taken_and_no_more_than_4_gib() -> None:
     assert sizes.host_bytes == 256 * MIB
 
 
-def test_less_memory_is_divided_in_the_same_way() -> None:
-    assert sizes_of().of(6 * GIB) == sizes_of(6 * GIB)
+def test_with_too_little_the_pool_has_five_caches_as_far_as_ceilings_have_their_share() -> None:
+    # Of 8 caches a quarter is 2, and 5 leave 3; of 6 it is 1.5, and 5 leave 1.
+    eight, six = (sizes_of(n * 400 * MIB, cache=400 * MIB, own=False) for n in (8, 6))
+    assert (eight.pool_bytes, eight.ceiling_bytes) == (5 * 400 * MIB, 3 * 400 * MIB)
+    assert (six.pool_bytes, six.ceiling_bytes) == (4.5 * 400 * MIB, 1.5 * 400 * MIB)
 
 
 def test_more_than_the_device_has_is_refused_with_what_it_has() -> None:

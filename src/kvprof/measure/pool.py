@@ -17,9 +17,9 @@ from kvprof.measure.phases import phase
 from kvprof.measure.pool_sizes import (
     OF_ITS_OWN,
     SHARED_WITH_THE_HOST,
-    PoolSizes,
+    Available,
     Shares,
-    pool_sizes,
+    memory_to_take,
 )
 
 Progress = Callable[[str, float], None]
@@ -32,6 +32,7 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     ``host`` is the host's memory to swap with; on the CPU, one that stands in for it. ``shares``
     say what kind of memory it is: what appends and swaps do follows from them, and nothing else.
+    With less than ``least_bytes`` caches may serve a part of it.
     ``huge_page_bytes`` and ``node_bytes`` are what the system says of a memory of the host, None of
     a device's, which is never swapped out either, so that nothing refuses to lock it.
     """
@@ -41,6 +42,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     shares: Shares
     nbytes: int
     ceiling_bytes: int
+    least_bytes: int
     seconds: float
     touch_seconds: float
     huge_page_bytes: int | None
@@ -69,7 +71,7 @@ def open_pool(
 ) -> Pool:
     """Reserve memory and fill it with random bytes, so that every page is there before timing.
 
-    How much is what `pool_sizes` says, by default no more than can be touched in ``touch_seconds``.
+    How much is what `memory_to_take` says, by default what can be touched in ``touch_seconds``.
     Each thread touches the part of the memory that it has of a stream over all of it, so that on
     machines of several nodes pages lie near their reader. When it fails nothing stays allocated.
 
@@ -83,24 +85,20 @@ def open_pool(
         When the backend has no such policy; the message says which it has.
     """
     _check_policy(backend, policy)
-    shares = OF_ITS_OWN if own_memory(backend) else SHARED_WITH_THE_HOST
-    sizes = pool_sizes(
-        stream_memory,
-        available_bytes=backend.available_bytes(),
-        host_bytes=available_memory(),
-        cache_bytes=backend.facts.last_level_cache_bytes,
-        shares=shares,
-    )
+    available = _available(backend)
+    taken = memory_to_take(stream_memory, backend.available_bytes(), available)
+    sizes = available.divide(taken)
     with ExitStack() as undo:
         started = time.perf_counter()
         memory = backend.allocate(sizes.pool_bytes + sizes.ceiling_bytes, policy)
         undo.callback(memory.release)
         allocated = time.perf_counter()
         if stream_memory is None:
-            sizes = sizes.of(_affordable(backend, memory, seed, touch_seconds, sizes.least_bytes))
+            affordable = _affordable(backend, memory, seed, touch_seconds)
+            sizes = available.divide(min(taken, max(available.least_bytes, affordable)))
         host = (
             backend.allocate_host(sizes.host_bytes)
-            if shares.own_memory
+            if available.shares.own_memory
             else backend.allocate(sizes.host_bytes, policy)
         )
         undo.callback(host.release)
@@ -108,9 +106,31 @@ def open_pool(
             _touch(backend, memory, 0, sizes.pool_bytes, seed, progress)
             _touch(backend, memory, sizes.pool_bytes, sizes.ceiling_bytes, seed, progress)
             _touch(backend, host, 0, host.nbytes, seed + 1, lambda what, part: None)
-        pool = _placed(memory, host, sizes, allocated - started, time.perf_counter() - allocated)
+        touched = time.perf_counter()
+        huge, nodes, refused = _placed(memory, sizes.pool_bytes + sizes.ceiling_bytes)
+        pool = Pool(
+            memory=memory,
+            host=host,
+            shares=available.shares,
+            nbytes=sizes.pool_bytes,
+            ceiling_bytes=sizes.ceiling_bytes,
+            least_bytes=available.least_bytes,
+            seconds=allocated - started,
+            touch_seconds=touched - allocated,
+            huge_page_bytes=huge,
+            node_bytes=nodes,
+            lock_refused=refused,
+        )
         undo.pop_all()
     return pool
+
+
+def _available(backend: Backend) -> Available:
+    return Available(
+        OF_ITS_OWN if own_memory(backend) else SHARED_WITH_THE_HOST,
+        backend.facts.last_level_cache_bytes,
+        available_memory(),
+    )
 
 
 def _check_policy(backend: Backend, policy: str) -> None:
@@ -121,37 +141,19 @@ def _check_policy(backend: Backend, policy: str) -> None:
         )
 
 
-def _placed(
-    memory: Memory, host: Memory, sizes: PoolSizes, seconds: float, touch_seconds: float
-) -> Pool:
-    """The pool, and what the system says of where it lies."""
-    huge = nodes = refused = None
-    if memory.on_host:
-        address = np.asarray(memoryview(memory)).ctypes.data
-        huge, nodes = huge_page_bytes(address), node_bytes(address)
-        refused = memory.lock(sizes.pool_bytes + sizes.ceiling_bytes)
-    return Pool(
-        memory=memory,
-        host=host,
-        shares=sizes.shares,
-        nbytes=sizes.pool_bytes,
-        ceiling_bytes=sizes.ceiling_bytes,
-        seconds=seconds,
-        touch_seconds=touch_seconds,
-        huge_page_bytes=huge,
-        node_bytes=nodes,
-        lock_refused=refused,
-    )
+def _placed(memory: Memory, nbytes: int) -> tuple[int | None, dict[str, int] | None, str | None]:
+    """What the system says of where a memory lies, once it was asked to keep it there."""
+    if not memory.on_host:
+        return None, None, None
+    address = np.asarray(memoryview(memory)).ctypes.data
+    return huge_page_bytes(address), node_bytes(address), memory.lock(nbytes)
 
 
-def _affordable(
-    backend: Backend, memory: Memory, seed: int, touch_seconds: float, least: int
-) -> int:
-    """How much of the memory can be touched in that time, by the rate of its first bytes."""
+def _affordable(backend: Backend, memory: Memory, seed: int, touch_seconds: float) -> int:
+    """How much memory can be touched in that time, by the rate of this one's first bytes."""
     first = min(_TOUCH_STEP_BYTES, memory.nbytes)
     rate = first / backend.fill(memory, 0, first, seed)
-    affordable = int(rate * touch_seconds) // _TOUCH_STEP_BYTES * _TOUCH_STEP_BYTES
-    return min(memory.nbytes, max(least, affordable))
+    return int(rate * touch_seconds) // _TOUCH_STEP_BYTES * _TOUCH_STEP_BYTES
 
 
 def _touch(

@@ -75,30 +75,44 @@ and a link is told best by few long copies."""
 
 
 class PoolSizes(Struct, frozen=True):
-    """Bytes of blocks, of ceilings, and of the host's memory; and the least that tells enough."""
+    """Bytes of blocks and of ceilings, in one memory, and of the host's memory."""
 
     pool_bytes: int
     ceiling_bytes: int
     host_bytes: int
-    least_bytes: int
+
+
+class Available(Struct, frozen=True):
+    """What there is to divide: a kind of memory, the caches before it, what the host has free."""
+
     shares: Shares
     cache_bytes: int
     host_free_bytes: int
 
-    def of(self, total_bytes: int) -> PoolSizes:
-        """The same for a memory of so many bytes."""
-        shares = self.shares
-        return _divided(total_bytes, shares, self.cache_bytes, self.host_free_bytes)
+    @property
+    def least_bytes(self) -> int:
+        """So much that no cache serves it: the working set, and ceilings that flush it."""
+        return (CACHES_OVER + APART_OVER) * self.cache_bytes
+
+    def divide(self, total_bytes: int) -> PoolSizes:
+        """A memory of so many bytes into its parts.
+
+        For ceilings the share of this kind of memory, but four caches at least and no more than
+        five leave; where less than nine are there, between what five leave and four.
+        """
+        shares, apart = self.shares, APART_OVER * self.cache_bytes
+        spare = total_bytes - CACHES_OVER * self.cache_bytes
+        share = min(max(apart, shares.apart_bytes), total_bytes // shares.apart_of)
+        _, ceilings, _ = sorted((share, apart, spare))
+        host = min(
+            shares.host_bytes,
+            total_bytes // shares.host_of_pool,
+            self.host_free_bytes // shares.host_of_free,
+        )
+        return PoolSizes(total_bytes - ceilings, ceilings, max(1, host))
 
 
-def pool_sizes(
-    stream_memory: int | None,
-    *,
-    available_bytes: int,
-    host_bytes: int,
-    cache_bytes: int,
-    shares: Shares,
-) -> PoolSizes:
+def memory_to_take(stream_memory: int | None, free_bytes: int, available: Available) -> int:
     """How much to allocate: what was asked for, or the default, if that much can be used now.
 
     By default at least nine times the last-level cache: five for the working set and four for
@@ -109,32 +123,21 @@ def pool_sizes(
     DeviceError
         When it is more than can be used; the message says how much would do.
     """
-    least = (CACHES_OVER + APART_OVER) * cache_bytes
-    usable = int(available_bytes * _USABLE)
+    shares, usable = available.shares, int(free_bytes * _USABLE)
     wanted = stream_memory
     if wanted is None:
-        wanted = max(least, min(usable // shares.of_free, shares.most_bytes))
+        wanted = max(available.least_bytes, min(usable // shares.of_free, shares.most_bytes))
     if wanted > usable:
-        raise _too_much(wanted, usable, available_bytes, by_default=stream_memory is None)
-    return _divided(wanted, shares, cache_bytes, host_bytes)
-
-
-def _divided(total: int, shares: Shares, cache: int, host_free: int) -> PoolSizes:
-    apart = min(max(APART_OVER * cache, shares.apart_bytes), total // shares.apart_of)
-    apart = max(apart, min(APART_OVER * cache, total - CACHES_OVER * cache))
-    if total >= (CACHES_OVER + APART_OVER) * cache:
-        apart = min(apart, total - CACHES_OVER * cache)
-    host = min(shares.host_bytes, total // shares.host_of_pool, host_free // shares.host_of_free)
-    least = (CACHES_OVER + APART_OVER) * cache
-    return PoolSizes(total - apart, apart, max(1, host), least, shares, cache, host_free)
+        raise _too_much(wanted, usable, free_bytes, by_default=stream_memory is None)
+    return wanted
 
 
 def _too_much(wanted: int, usable: int, free: int, *, by_default: bool) -> DeviceError:
     mib = usable // 2**20
     if by_default:
         return DeviceError(
-            f"a profile needs {format_bytes(wanted)}, {CACHES_OVER + APART_OVER} times the "
-            f"last-level cache, and {format_bytes(usable)} can be used now",
+            f"a profile needs {format_bytes(wanted)}, many times the last-level cache, and "
+            f"{format_bytes(usable)} can be used now",
             hint=f"Give less with --stream-memory {mib}MiB; caches may serve it.",
         )
     return DeviceError(

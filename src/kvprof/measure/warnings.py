@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from kvprof.layout import CacheLayout
 from kvprof.measure.derived import step_streams
 from kvprof.measure.jobs import Streamed, Workbench
-from kvprof.measure.pool_sizes import APART_OVER, CACHES_OVER
 from kvprof.operations import STEP_OPERATIONS
 from kvprof.units import format_bytes
 
@@ -27,12 +26,11 @@ def warnings(
     bench: Workbench, live: int, streams: Sequence[Streamed], dropped: Sequence[str]
 ) -> Iterator[str]:
     """How the memory, the machine and the time fell short; ``dropped`` are jobs not timed."""
-    least = (CACHES_OVER + APART_OVER) * bench.backend.facts.last_level_cache_bytes
-    if bench.pool.nbytes + bench.pool.ceiling_bytes < least:
+    pool = bench.pool
+    if pool.nbytes + pool.ceiling_bytes < pool.least_bytes:
         yield (
-            f"the memory streamed is less than {format_bytes(least)}, {CACHES_OVER + APART_OVER} "
-            "times the last-level cache: caches may have served a part of it; give a larger "
-            "--stream-memory"
+            f"the memory streamed is less than {format_bytes(pool.least_bytes)}, many times the "
+            "last-level cache: caches may have served a part of it; give a larger --stream-memory"
         )
     if not live:
         yield (
