@@ -51,6 +51,7 @@ class AllocationResult(Struct, frozen=True):
     lock_refused: str | None
     pool_bytes: int
     ceiling_bytes: int
+    source_bytes: int
     host_bytes: int
     blocks: int
     seconds: float

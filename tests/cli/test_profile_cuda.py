@@ -18,7 +18,7 @@ only_emulated = pytest.mark.skipif(
     not _cuda.EMULATED, reason="a real device does not fail on demand"
 )
 
-SMALL = ("--device", "cuda:0", "--stream-memory", "48MiB", "--tokens", "256", "--sequences", "2")
+SMALL = ("--device", "cuda:0", "--stream-memory", "64MiB", "--tokens", "256", "--sequences", "2")
 DSA = {
     "model_type": "deepseek_v32",
     "num_hidden_layers": 3,

@@ -14,6 +14,7 @@ from kvprof.measure.jobs import Workbench
 from kvprof.measure.pool import Pool
 from kvprof.measure.pool_sizes import OF_ITS_OWN, SHARED_WITH_THE_HOST
 from kvprof.measure.regions import plan_memory
+from kvprof.measure.sources import Sources
 from kvprof.model import Model, lay_out
 from kvprof.page_order import PageOrder
 from kvprof.plan import AllocationPlan
@@ -93,6 +94,7 @@ def pool(backend: CpuBackend) -> Pool:
     return Pool(
         memory=memory,
         host=host,
+        sources=Sources(backend, 0, 9),
         shares=SHARED_WITH_THE_HOST,
         nbytes=20 * MIB,
         ceiling_bytes=4 * MIB,
@@ -113,7 +115,8 @@ def bench(backend: CpuBackend, pool: Pool) -> Workbench:
 @pytest.fixture(scope="session")
 def own_memory_bench(backend: CpuBackend, pool: Pool) -> Workbench:
     """The CPU treated as a device that has memory of its own."""
-    return Workbench(backend, replace(pool, shares=OF_ITS_OWN), seed=3)
+    own = replace(pool, shares=OF_ITS_OWN, sources=Sources(backend, MIB, 9))
+    return Workbench(backend, own, seed=3)
 
 
 @pytest.fixture(params=sorted(SMALL_CONFIGS))

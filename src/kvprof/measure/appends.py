@@ -29,41 +29,37 @@ _DECODE_STEPS = 8
 
 
 class Rows(Struct, frozen=True):
-    """Random rows ``[rows, row_bytes]`` to append, and the device's memory that has them, if any.
+    """Random rows to append: of the host, ``[rows, row_bytes]``, or a memory of the device.
 
     Rows of a memory are streamed from it: what appends them reads as much as it writes.
     """
 
-    bytes: NDArray[np.uint8]
-    memory: Memory | None
+    source: NDArray[np.uint8] | Memory
 
     @property
     def counted(self) -> int:
         """How often each byte written counts."""
-        return 1 if self.memory is None else 2
+        return 2 if isinstance(self.source, Memory) else 1
 
     @property
     def ceiling(self) -> str:
-        return "write" if self.memory is None else "copy"
+        return "copy" if isinstance(self.source, Memory) else "write"
 
     def append(
         self, backend: Backend, memory: Memory, plan: SlotPlan, variant: str
     ) -> StreamResult:
         """Append them, for the clock."""
-        if self.memory is not None:
-            return backend.append(memory, plan, self.memory, variant)
-        self.bytes.max()  # brought back into the cache that a flush has emptied
-        return backend.append(memory, plan, self.bytes, variant)
+        if not isinstance(self.source, Memory):
+            self.source.max()  # brought back into the cache that a flush has emptied
+        return backend.append(memory, plan, self.source, variant)
 
 
-def rows_to_append(bench: Workbench, count: int, layers: int, row_bytes: int) -> Rows:
-    """As many rows as fit in a cache, or, of a device's memory, for all layers."""
-    if not bench.pool.own_memory:
-        size = (max(1, min(count, _CACHED_BYTES // row_bytes)), row_bytes)
-        return Rows(np.random.default_rng(bench.seed).integers(0, 256, size, np.uint8), None)
-    rows = max(1, min(count * layers, bench.pool.shares.moved_bytes // row_bytes))
-    memory, found = bench.random_rows(rows, row_bytes)
-    return Rows(found, memory)
+def rows_to_append(bench: Workbench, count: int, row_bytes: int) -> Rows:
+    """As many rows as fit in a cache, or those of the device's memory."""
+    if bench.pool.own_memory:
+        return Rows(bench.pool.sources.of(row_bytes))
+    size = (max(1, min(count, _CACHED_BYTES // row_bytes)), row_bytes)
+    return Rows(np.random.default_rng(bench.seed).integers(0, 256, size, np.uint8))
 
 
 def append_jobs(
@@ -90,12 +86,12 @@ def _append_job(
 ) -> Job:
     backend, memory = bench.backend, bench.pool.memory
     plans = [slot_plan(region, step) for step in steps]
-    rows = rows_to_append(bench, len(steps[0]), len(region.part.layers), region.row_bytes)
+    rows = rows_to_append(bench, len(steps[0]), region.row_bytes)
     in_turn = cycle(plans)
 
     def verify(variant: str) -> None:
         for step in steps[:1] if bench.once else steps:
-            verify_append(backend, memory, region, step, rows.bytes, variant, source=rows.memory)
+            verify_append(backend, memory, region, step, rows.source, variant)
 
     def run(variant: str) -> Timed:
         return rows.append(backend, memory, next(in_turn), variant)

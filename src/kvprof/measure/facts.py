@@ -43,6 +43,7 @@ def allocation_facts(bench: Workbench, plan: AllocationPlan) -> AllocationResult
         lock_refused=pool.lock_refused,
         pool_bytes=pool.nbytes,
         ceiling_bytes=pool.ceiling_bytes,
+        source_bytes=pool.sources.nbytes,
         host_bytes=pool.host.nbytes,
         blocks=plan.num_blocks or 0,
         seconds=pool.seconds,

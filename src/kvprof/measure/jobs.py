@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from kvprof._core import Backend, Memory
+from kvprof._core import Backend
 from kvprof.layout import Once
 from kvprof.measure.allocation import policy_costs
 from kvprof.measure.ceilings import STORES, Ceilings
-from kvprof.measure.host_pages import contents
 from kvprof.measure.phases import phase
 from kvprof.measure.pool import Pool, Progress
 from kvprof.measure.pool_sizes import CACHES_OVER
@@ -123,23 +120,6 @@ class Workbench:
         self.clock = CoreClock()
         self.ceilings = Ceilings(backend, pool, self.clock, once=once)
         self._chosen: dict[str, Choice] = {}
-        self._rows: dict[int, tuple[Memory, NDArray[np.uint8]]] = {}
-
-    @property
-    def memories(self) -> dict[str, Memory]:
-        """Everything that operations may write to or read from, by what messages call it."""
-        rows = {f"the rows of {size} B to append": rows for size, (rows, _) in self._rows.items()}
-        return {"the pool": self.pool.memory, "the host's memory": self.pool.host} | rows
-
-    def random_rows(self, rows: int, row_bytes: int) -> tuple[Memory, NDArray[np.uint8]]:
-        """A memory of the device with at least so many, one for each size; and its bytes."""
-        known = self._rows.get(row_bytes)
-        if known is None or len(known[1]) < rows:
-            memory = self.backend.allocate(rows * row_bytes)
-            self.backend.fill(memory, 0, memory.nbytes, self.seed + 3)
-            known = memory, contents(memory, 0, memory.nbytes).reshape(rows, row_bytes)
-            self._rows[row_bytes] = known
-        return known
 
     def refill(self, regions: Sequence[Region]) -> None:
         """Fill the pool with random bytes, and states with random floats.
@@ -155,10 +135,12 @@ class Workbench:
                     start, end = region.extent
                     self.backend.fill(memory, start, end - start, self.seed, finite=True)
 
-    def forget_placement(self) -> None:
-        """Choose variants and rows anew: the next placement has pages of other sizes."""
+    def take_placement(self, regions: Sequence[Region]) -> None:
+        """Choose variants and rows to append anew: these pages may have other sizes."""
         self._chosen.clear()
-        self._rows.clear()
+        if self.pool.own_memory:
+            growing = [region for region in regions if not isinstance(region.group.keep, Once)]
+            self.pool.sources.hold({region.row_bytes for region in growing})
 
     def choice_of(self, job: Job) -> Choice:
         """The fastest variant of a job's kernel, timed on the first job that asks.
@@ -229,7 +211,7 @@ def run_jobs(
         progress(f"verifying {job.op}", done / len(jobs))
         with phase(f"verifying {job.op}", job.footprint_bytes):
             job.verify(choice.variant)
-    verify_guards(bench.memories)
+    verify_guards(bench.pool.memories)
     bench.refill(regions)
     deadline = time.perf_counter() + budget_seconds
     timed: list[Streamed] = []

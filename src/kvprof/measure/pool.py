@@ -21,6 +21,7 @@ from kvprof.measure.pool_sizes import (
     Shares,
     memory_to_take,
 )
+from kvprof.measure.sources import Sources
 
 Progress = Callable[[str, float], None]
 
@@ -32,13 +33,15 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     ``host`` is the host's memory to swap with; on the CPU, one that stands in for it. ``shares``
     say what kind of memory it is: what appends and swaps do follows from them, and nothing else.
-    With less than ``least_bytes`` caches may serve a part of it.
+    ``sources`` have the rows to append, none where they come from a cache. With less than
+    ``least_bytes`` caches may serve a part of it.
     ``huge_page_bytes`` and ``node_bytes`` are what the system says of a memory of the host, None of
     a device's, which is never swapped out either, so that nothing refuses to lock it.
     """
 
     memory: Memory
     host: Memory
+    sources: Sources
     shares: Shares
     nbytes: int
     ceiling_bytes: int
@@ -55,9 +58,15 @@ class Pool(Struct, frozen=True, kw_only=True):
         return self.shares.own_memory
 
     def release(self) -> None:
-        """Give both memories back."""
+        """Give all its memories back."""
         self.memory.release()
         self.host.release()
+        self.sources.release()
+
+    @property
+    def memories(self) -> dict[str, Memory]:
+        """All that operations may write to or read from, by what messages call it."""
+        return {"the pool": self.memory, "the host's memory": self.host} | self.sources.memories
 
 
 def open_pool(
@@ -111,6 +120,7 @@ def open_pool(
         pool = Pool(
             memory=memory,
             host=host,
+            sources=Sources(backend, sizes.source_bytes, seed + 3),
             shares=available.shares,
             nbytes=sizes.pool_bytes,
             ceiling_bytes=sizes.ceiling_bytes,

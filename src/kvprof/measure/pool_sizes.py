@@ -11,6 +11,8 @@ CACHES_OVER = 5
 """A working set is at least this many times the last-level cache."""
 APART_OVER = 4
 """So many times the last-level cache are set apart for ceilings, a pass over each half of it."""
+SOURCE_OVER = 1
+"""So many parts of a device's own memory are rows to append, beside those above."""
 
 _GIB = 2**30
 _USABLE = 0.9
@@ -30,8 +32,9 @@ class Shares(Struct, frozen=True):
     host_of_pool, host_of_free, host_bytes
         Of the host: one part in so many of the memory and of what the host has, at most so much.
     batch_bytes, moved_bytes
-        What the sequences of a profile hold at the least, and what copies move at the most: a pass
-        must be long for the device's clock, and streaming more would cost samples and tell no more.
+        What the sequences of a profile hold at the least, and what copies move and appends take
+        their rows from at the most: a pass must be long for the device's clock, and streaming more
+        would cost samples and tell no more.
     """
 
     own_memory: bool
@@ -75,10 +78,14 @@ and a link is told best by few long copies."""
 
 
 class PoolSizes(Struct, frozen=True):
-    """Bytes of blocks and of ceilings, in one memory, and of the host's memory."""
+    """Bytes of blocks and of ceilings, in one memory; of rows to append, and of the host's memory.
+
+    All but the last are parts of what is taken of the device.
+    """
 
     pool_bytes: int
     ceiling_bytes: int
+    source_bytes: int
     host_bytes: int
 
 
@@ -92,31 +99,39 @@ class Available(Struct, frozen=True):
     @property
     def least_bytes(self) -> int:
         """So much that no cache serves it: the working set, and ceilings that flush it."""
-        return (CACHES_OVER + APART_OVER) * self.cache_bytes
+        return self._caches * self.cache_bytes
+
+    @property
+    def _caches(self) -> int:
+        return CACHES_OVER + APART_OVER + (SOURCE_OVER if self.shares.own_memory else 0)
 
     def divide(self, total_bytes: int) -> PoolSizes:
         """A memory of so many bytes into its parts.
 
-        For ceilings the share of this kind of memory, but four caches at least and no more than
-        five leave; where less than nine are there, between what five leave and four.
+        Of a device's own memory a tenth are rows to append. Of the rest ceilings have the share of
+        this kind of memory, but four caches at least and no more than five leave; where less than
+        nine are there, between what five leave and four.
         """
         shares, apart = self.shares, APART_OVER * self.cache_bytes
-        spare = total_bytes - CACHES_OVER * self.cache_bytes
-        share = min(max(apart, shares.apart_bytes), total_bytes // shares.apart_of)
+        source = total_bytes * SOURCE_OVER // self._caches if shares.own_memory else 0
+        source = min(source, shares.moved_bytes)
+        rest = total_bytes - source
+        spare = rest - CACHES_OVER * self.cache_bytes
+        share = min(max(apart, shares.apart_bytes), rest // shares.apart_of)
         _, ceilings, _ = sorted((share, apart, spare))
         host = min(
             shares.host_bytes,
             total_bytes // shares.host_of_pool,
             self.host_free_bytes // shares.host_of_free,
         )
-        return PoolSizes(total_bytes - ceilings, ceilings, max(1, host))
+        return PoolSizes(rest - ceilings, ceilings, source, max(1, host))
 
 
 def memory_to_take(stream_memory: int | None, free_bytes: int, available: Available) -> int:
     """How much to allocate: what was asked for, or the default, if that much can be used now.
 
     By default at least nine times the last-level cache: five for the working set and four for
-    ceilings, which also flush the caches.
+    ceilings, which also flush the caches. Of a device's own memory one more, of rows to append.
 
     Raises
     ------

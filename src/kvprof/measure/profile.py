@@ -171,7 +171,7 @@ def _stream(
             f"sequences of --lengths: {error}",
             hint="Give a larger --stream-memory, or fewer or shorter sequences.",
         ) from None
-    bench.forget_placement()
+    bench.take_placement(regions)
     jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens, sparse)
     wanted = [job for job in jobs if settings.wants(job)]
     if not wanted:

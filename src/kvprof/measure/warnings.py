@@ -27,7 +27,7 @@ def warnings(
 ) -> Iterator[str]:
     """How the memory, the machine and the time fell short; ``dropped`` are jobs not timed."""
     pool = bench.pool
-    if pool.nbytes + pool.ceiling_bytes < pool.least_bytes:
+    if pool.nbytes + pool.ceiling_bytes + pool.sources.nbytes < pool.least_bytes:
         yield (
             f"the memory streamed is less than {format_bytes(pool.least_bytes)}, many times the "
             "last-level cache: caches may have served a part of it; give a larger --stream-memory"
