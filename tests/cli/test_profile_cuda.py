@@ -61,6 +61,7 @@ def streams(result: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
 def test_a_device_is_profiled_as_a_cpu_is(profile) -> None:
     result, stderr = profile(DSA, "--time-budget", "30")
     assert stderr == ""
+    assert any("emulated" in warning for warning in result["warnings"]) is _cuda.EMULATED
     device = result["device"]
     assert (device["backend"], device["own_memory"]) == ("cuda", True)
     assert set(device["ceilings"]) == {"read", "write", "copy", "rmw"}

@@ -47,6 +47,11 @@ def own_memory(backend: Backend) -> bool:
     return backend.facts.backend != "cpu"
 
 
+def emulated(backend: Backend) -> bool:
+    """Whether it is the device that the tests emulate, whose times say nothing of any device."""
+    return own_memory(backend) and bool(import_module("kvprof._cuda").EMULATED)
+
+
 def _open_cpu(cpus: Sequence[int] | None) -> Backend:
     core = import_module("kvprof._core")
     try:

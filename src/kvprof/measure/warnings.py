@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from kvprof.device import emulated
 from kvprof.layout import CacheLayout
 from kvprof.measure.derived import step_streams
 from kvprof.measure.jobs import Streamed, Workbench
@@ -26,6 +27,11 @@ def warnings(
     bench: Workbench, live: int, streams: Sequence[Streamed], dropped: Sequence[str]
 ) -> Iterator[str]:
     """How the memory, the machine and the time fell short; ``dropped`` are jobs not timed."""
+    if emulated(bench.backend):
+        yield (
+            "the device is emulated by the CPU: times, rates and ratios are the emulator's, and "
+            "say nothing of a device"
+        )
     pool = bench.pool
     if pool.nbytes + pool.ceiling_bytes + pool.sources.nbytes < pool.least_bytes:
         yield (
