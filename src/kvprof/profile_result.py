@@ -35,6 +35,7 @@ class PolicyCost(Struct, frozen=True):
     """What one allocation by a policy takes, and what the device holds for all that was asked."""
 
     policy: str
+    allocation_bytes: int
     asked_bytes: int
     held_bytes: int
     allocate_seconds: float

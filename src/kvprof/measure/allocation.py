@@ -48,6 +48,7 @@ def policy_costs(backend: Backend) -> tuple[PolicyCost, ...]:
         found.append(
             PolicyCost(
                 policy,
+                _ALLOCATION_BYTES,
                 cost.asked_bytes,
                 cost.held_bytes,
                 cost.allocate_seconds,

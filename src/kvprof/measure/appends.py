@@ -10,6 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from kvprof._core import Backend, CacheAllocator, Memory, SlotPlan, StreamResult
+from kvprof.measure.ceilings import Kind
 from kvprof.measure.jobs import Job, Workbench
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import Timed
@@ -42,7 +43,7 @@ class Rows(Struct, frozen=True):
         return 2 if isinstance(self.source, Memory) else 1
 
     @property
-    def ceiling(self) -> str:
+    def ceiling(self) -> Kind:
         return "copy" if isinstance(self.source, Memory) else "write"
 
     def append(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -13,8 +14,14 @@ from kvprof.measure.sampler import CoreClock
 from kvprof.measure.tables import one_run
 from kvprof.measure.variants import bytes_per_s, fastest
 
-CEILING_KINDS = ("read", "rmw", "write", "copy")
-LINK_KINDS = ("device_to_host", "host_to_device")
+if TYPE_CHECKING:
+    from kvprof._core import Ceiling
+
+Link = Literal["device_to_host", "host_to_device"]
+Kind = Literal["read", "write", "copy", "rmw", "device_to_host", "host_to_device"]
+
+CEILING_KINDS: tuple[Ceiling, ...] = ("read", "rmw", "write", "copy")
+LINK_KINDS: tuple[Link, ...] = ("device_to_host", "host_to_device")
 """Copies over the link between a device's own memory and the host's."""
 STORES = ("write", "copy")
 """Passes of these may store past the caches, and so not flush them."""
@@ -46,11 +53,13 @@ class Ceilings:
         self._once = once
         self._half_bytes = pool.ceiling_bytes // 2 // _WHOLE_BYTES * _WHOLE_BYTES
         self._second = False
-        self._variant: dict[str, str] = {}
-        self._rates: dict[str, list[float]] = {}
-        self.kinds = (*CEILING_KINDS, *(LINK_KINDS if pool.own_memory else ()))
-        for kind in self.kinds:
-            self._calibrate(kind)
+        self._variant: dict[Kind, str] = {}
+        self._rates: dict[Kind, list[float]] = {}
+        self._links = LINK_KINDS if pool.own_memory else ()
+        for kind in CEILING_KINDS:
+            self._calibrate(kind, backend.ceiling_variants(kind))
+        for link in self._links:
+            self._calibrate(link, [_one_copy(backend)])
 
     @property
     def variants(self) -> dict[str, str]:
@@ -65,12 +74,12 @@ class Ceilings:
     @property
     def link_bytes_per_s(self) -> dict[str, float]:
         """The same of the link's directions; none where there is no link."""
-        return self._medians(kind for kind in self.kinds if kind in LINK_KINDS)
+        return self._medians(self._links)
 
-    def _medians(self, kinds: Iterable[str]) -> dict[str, float]:
+    def _medians(self, kinds: Iterable[Kind]) -> dict[str, float]:
         return {kind: float(np.median(self._rates[kind])) for kind in kinds}
 
-    def operation(self, kind: str, after: str) -> Callable[[], StreamResult]:
+    def operation(self, kind: Kind, after: str) -> Callable[[], StreamResult]:
         """A pass of the fastest variant, to come after passes of a stream's variant ``after``.
 
         It is flushed for where either of them leaves written lines in the caches.
@@ -87,7 +96,7 @@ class Ceilings:
 
         return run
 
-    def flush(self, kind: str, variant: str) -> None:
+    def flush(self, kind: Kind, variant: str) -> None:
         """Drive a stream's bytes out of the caches before a pass of that direction and variant.
 
         Before one that writes through the caches they are filled with written lines, each of which
@@ -98,13 +107,10 @@ class Ceilings:
         """
         if self._once:
             return
-        by = "read" if kind == "read" or variant.startswith(_PAST_THE_CACHE) else "rmw"
+        by: Kind = "read" if kind == "read" or variant.startswith(_PAST_THE_CACHE) else "rmw"
         self._pass(by, self._variant.get(by, ""))
 
-    def _calibrate(self, kind: str) -> None:
-        link = kind in LINK_KINDS
-        variants = [_one_copy(self._backend)] if link else self._backend.ceiling_variants(kind)
-
+    def _calibrate(self, kind: Kind, variants: Sequence[str]) -> None:
         def cold(variant: str) -> StreamResult:
             if kind in STORES:
                 self.flush(kind, variant)
@@ -118,19 +124,19 @@ class Ceilings:
         self._variant[kind] = fastest(rates, _CLEARLY)
         self._rates[kind] = rates[self._variant[kind]]
 
-    def _pass(self, kind: str, variant: str) -> StreamResult:
+    def _pass(self, kind: Kind, variant: str) -> StreamResult:
         self._second = not self._second
         offset = self._pool.nbytes + (self._half_bytes if self._second else 0)
-        if kind in LINK_KINDS:
+        if kind == "device_to_host" or kind == "host_to_device":  # noqa: PLR1714 (tells the type)
             return self._link_pass(kind, variant, offset)
         return self._backend.ceiling(self._pool.memory, kind, variant, offset, self._half_bytes)
 
-    def _link_pass(self, kind: str, variant: str, offset: int) -> StreamResult:
+    def _link_pass(self, link: Link, variant: str, offset: int) -> StreamResult:
         """One copy of as much as the host's memory and a half of the ceilings' hold."""
         memory, host = self._pool.memory, self._pool.host
         size = min(host.nbytes, self._half_bytes)
         here, there = one_run(offset, size), one_run(0, size)
-        if kind == "device_to_host":
+        if link == "device_to_host":
             return self._backend.swap(memory, host, CopyPlan(here, there), variant)
         return self._backend.swap(host, memory, CopyPlan(there, here), variant)
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from kvprof._core import Backend
 from kvprof.layout import Once
 from kvprof.measure.allocation import policy_costs
-from kvprof.measure.ceilings import STORES, Ceilings
+from kvprof.measure.ceilings import STORES, Ceilings, Kind
 from kvprof.measure.phases import phase
 from kvprof.measure.pool import Pool, Progress
 from kvprof.measure.pool_sizes import CACHES_OVER
@@ -48,7 +48,7 @@ class Job(Struct, frozen=True):
     tokens: int
     run_bytes: int
     footprint_bytes: int
-    ceiling: str
+    ceiling: Kind
     kernel: str
     variants: Sequence[str]
     verify: Callable[[str], None]

@@ -125,4 +125,5 @@ def allocation_sheets(result: ProfileResult) -> list[Sheet]:
         )
         for cost in costs
     )
-    return [Sheet("Allocations of 2 MiB by each policy (measured)", columns, rows)]
+    size = format_bytes(costs[0].allocation_bytes)
+    return [Sheet(f"Allocations of {size} by each policy (measured)", columns, rows)]
