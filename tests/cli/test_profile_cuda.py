@@ -136,7 +136,12 @@ def test_under_a_profiler_each_operation_runs_once(run_cli, tmp_path) -> None:
             line.endswith(" pop") for line in lines
         )
         named = {line.split(" push ")[1].rsplit(" ", 1)[0] for line in lines if " push " in line}
-        assert {"touching memory", "fill", "state_update", "swap"} <= named
+        assert {"fill", "state_update", "swap"} <= named
+        phases = {"touching memory", "calibrating read", "verifying zero", "ageing the pool"}
+        assert phases <= named
+        assert any(name.startswith("sampling state_update of mamba1, fresh") for name in named)
+        pool_bytes = result["allocation"]["pool_bytes"]
+        assert f"kvprof push filling the pool {pool_bytes}" in lines
 
 
 def test_more_than_the_device_has_is_refused(fails) -> None:
