@@ -11,7 +11,7 @@ from kvprof._core import CpuBackend
 from kvprof.accounting import CacheGroup, cache_groups
 from kvprof.config_file import parse_config
 from kvprof.measure.jobs import Workbench
-from kvprof.measure.pool import Pool
+from kvprof.measure.pool import Placed, Pool
 from kvprof.measure.pool_sizes import OF_ITS_OWN, SHARED_WITH_THE_HOST
 from kvprof.measure.regions import plan_memory
 from kvprof.measure.sources import Sources
@@ -101,9 +101,7 @@ def pool(backend: CpuBackend) -> Pool:
         least_bytes=0,
         seconds=0.0,
         touch_seconds=0.0,
-        huge_page_bytes=None,
-        node_bytes=None,
-        lock_refused=None,
+        placed=Placed(None, None, None),
     )
 
 
@@ -134,16 +132,16 @@ def _small(name: str) -> Model:
     return lay_out(parse_config(SMALL_CONFIGS[name], name=name, source="test"))
 
 
-Placed = tuple[AllocationPlan, tuple[CacheGroup, ...]]
+PlanAndNeeds = tuple[AllocationPlan, tuple[CacheGroup, ...]]
 
 
 @pytest.fixture
-def placed(pool: Pool) -> Callable[[Model, int, int], Placed]:
+def placed(pool: Pool) -> Callable[[Model, int, int], PlanAndNeeds]:
     """Place a model in the small pool for sequences of so many tokens, in blocks of a size."""
 
     def place_model(
         model: Model, tokens: int, block_size: int, order: PageOrder = DEFAULT_ORDER
-    ) -> Placed:
+    ) -> PlanAndNeeds:
         request = Request(
             tokens=tokens,
             block_size=block_size,

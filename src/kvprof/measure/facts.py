@@ -37,10 +37,10 @@ def allocation_facts(bench: Workbench, plan: AllocationPlan) -> AllocationResult
     pool = bench.pool
     return AllocationResult(
         policy=pool.memory.policy,
-        huge_page_bytes=pool.huge_page_bytes,
-        node_bytes=pool.node_bytes,
-        locked=pool.lock_refused is None,
-        lock_refused=pool.lock_refused,
+        huge_page_bytes=pool.placed.huge_page_bytes,
+        node_bytes=pool.placed.node_bytes,
+        locked=pool.placed.lock_refused is None,
+        lock_refused=pool.placed.lock_refused,
         pool_bytes=pool.nbytes,
         ceiling_bytes=pool.ceiling_bytes,
         source_bytes=pool.sources.nbytes,

@@ -18,6 +18,7 @@ from kvprof.measure.pool_sizes import (
     OF_ITS_OWN,
     SHARED_WITH_THE_HOST,
     Available,
+    PoolSizes,
     Shares,
     memory_to_take,
 )
@@ -28,6 +29,17 @@ Progress = Callable[[str, float], None]
 _TOUCH_STEP_BYTES = 64 * 2**20
 
 
+class Placed(Struct, frozen=True):
+    """What the system says of where a memory of the host lies.
+
+    None of a device's, which is never swapped out either, so that nothing refuses to lock it.
+    """
+
+    huge_page_bytes: int | None
+    node_bytes: dict[str, int] | None
+    lock_refused: str | None
+
+
 class Pool(Struct, frozen=True, kw_only=True):
     """Touched memory: ``[0, nbytes)`` holds blocks; ceilings run over what lies behind it.
 
@@ -35,8 +47,6 @@ class Pool(Struct, frozen=True, kw_only=True):
     say what kind of memory it is: what appends and swaps do follows from them, and nothing else.
     ``sources`` have the rows to append, none where they come from a cache. With less than
     ``least_bytes`` caches may serve a part of it.
-    ``huge_page_bytes`` and ``node_bytes`` are what the system says of a memory of the host, None of
-    a device's, which is never swapped out either, so that nothing refuses to lock it.
     """
 
     memory: Memory
@@ -48,9 +58,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     least_bytes: int
     seconds: float
     touch_seconds: float
-    huge_page_bytes: int | None
-    node_bytes: dict[str, int] | None
-    lock_refused: str | None
+    placed: Placed
 
     @property
     def own_memory(self) -> bool:
@@ -105,18 +113,9 @@ def open_pool(
         if stream_memory is None:
             affordable = _affordable(backend, memory, seed, touch_seconds)
             sizes = available.divide(min(taken, max(available.least_bytes, affordable)))
-        host = (
-            backend.allocate_host(sizes.host_bytes)
-            if available.shares.own_memory
-            else backend.allocate(sizes.host_bytes, policy)
-        )
+        host = _host_memory(backend, sizes.host_bytes, policy)
         undo.callback(host.release)
-        with phase("touching memory", memory.nbytes + host.nbytes):
-            _touch(backend, memory, 0, sizes.pool_bytes, seed, progress)
-            _touch(backend, memory, sizes.pool_bytes, sizes.ceiling_bytes, seed, progress)
-            _touch(backend, host, 0, host.nbytes, seed + 1, lambda what, part: None)
-        touched = time.perf_counter()
-        huge, nodes, refused = _placed(memory, sizes.pool_bytes + sizes.ceiling_bytes)
+        _touch_both(backend, memory, host, sizes, seed, progress)
         pool = Pool(
             memory=memory,
             host=host,
@@ -126,13 +125,18 @@ def open_pool(
             ceiling_bytes=sizes.ceiling_bytes,
             least_bytes=available.least_bytes,
             seconds=allocated - started,
-            touch_seconds=touched - allocated,
-            huge_page_bytes=huge,
-            node_bytes=nodes,
-            lock_refused=refused,
+            touch_seconds=time.perf_counter() - allocated,
+            placed=_placed(memory, sizes.pool_bytes + sizes.ceiling_bytes),
         )
         undo.pop_all()
     return pool
+
+
+def _host_memory(backend: Backend, nbytes: int, policy: str) -> Memory:
+    """The host's memory to swap with, or what stands in for it where it is the device's."""
+    if own_memory(backend):
+        return backend.allocate_host(nbytes)
+    return backend.allocate(nbytes, policy)
 
 
 def _available(backend: Backend) -> Available:
@@ -151,12 +155,12 @@ def _check_policy(backend: Backend, policy: str) -> None:
         )
 
 
-def _placed(memory: Memory, nbytes: int) -> tuple[int | None, dict[str, int] | None, str | None]:
-    """What the system says of where a memory lies, once it was asked to keep it there."""
+def _placed(memory: Memory, nbytes: int) -> Placed:
+    """Where a memory lies, once the system was asked to keep its first bytes there."""
     if not memory.on_host:
-        return None, None, None
+        return Placed(None, None, None)
     address = np.asarray(memoryview(memory)).ctypes.data
-    return huge_page_bytes(address), node_bytes(address), memory.lock(nbytes)
+    return Placed(huge_page_bytes(address), node_bytes(address), memory.lock(nbytes))
 
 
 def _affordable(backend: Backend, memory: Memory, seed: int, touch_seconds: float) -> int:
@@ -164,6 +168,20 @@ def _affordable(backend: Backend, memory: Memory, seed: int, touch_seconds: floa
     first = min(_TOUCH_STEP_BYTES, memory.nbytes)
     rate = first / backend.fill(memory, 0, first, seed)
     return int(rate * touch_seconds) // _TOUCH_STEP_BYTES * _TOUCH_STEP_BYTES
+
+
+def _touch_both(
+    backend: Backend,
+    memory: Memory,
+    host: Memory,
+    sizes: PoolSizes,
+    seed: int,
+    progress: Progress,
+) -> None:
+    with phase("touching memory", memory.nbytes + host.nbytes):
+        _touch(backend, memory, 0, sizes.pool_bytes, seed, progress)
+        _touch(backend, memory, sizes.pool_bytes, sizes.ceiling_bytes, seed, progress)
+        _touch(backend, host, 0, host.nbytes, seed + 1, lambda what, part: None)
 
 
 def _touch(

@@ -27,22 +27,39 @@ def warnings(
     bench: Workbench, live: int, streams: Sequence[Streamed], dropped: Sequence[str]
 ) -> Iterator[str]:
     """How the memory, the machine and the time fell short; ``dropped`` are jobs not timed."""
+    yield from _of_the_device(bench)
+    if not live:
+        yield (
+            "no request was live when the traffic stopped: the pool is too small for it to tell "
+            "fragmentation; give a larger --stream-memory or fewer --tokens"
+        )
+    yield from _of_the_samples(bench, streams)
+    if dropped:
+        yield (
+            f"not measured within --time-budget: {'; '.join(dropped)}; where the decode step needs "
+            "one of them it takes its ceiling"
+        )
+
+
+def _of_the_device(bench: Workbench) -> Iterator[str]:
+    """What kept it, or its memory, from telling enough."""
     if emulated(bench.backend):
         yield (
             "the device is emulated by the CPU: times, rates and ratios are the emulator's, and "
             "say nothing of a device"
         )
+    if not all(bench.backend.pinned):
+        yield "threads could not be pinned to their CPUs: the system may move them about"
     pool = bench.pool
     if pool.nbytes + pool.ceiling_bytes + pool.sources.nbytes < pool.least_bytes:
         yield (
             f"the memory streamed is less than {format_bytes(pool.least_bytes)}, many times the "
             "last-level cache: caches may have served a part of it; give a larger --stream-memory"
         )
-    if not live:
-        yield (
-            "no request was live when the traffic stopped: the pool is too small for it to tell "
-            "fragmentation; give a larger --stream-memory or fewer --tokens"
-        )
+
+
+def _of_the_samples(bench: Workbench, streams: Sequence[Streamed]) -> Iterator[str]:
+    """How far they can be relied on."""
     if bench.once:
         yield (
             "--profiler-safe: each operation was timed by one pass of its first variant, beside "
@@ -61,11 +78,4 @@ def warnings(
     if disturbed:
         yield (
             f"{disturbed} samples were interrupted or throttled, of which {left_out} were left out"
-        )
-    if not all(bench.backend.pinned):
-        yield "threads could not be pinned to their CPUs: the system may move them about"
-    if dropped:
-        yield (
-            f"not measured within --time-budget: {'; '.join(dropped)}; where the decode step needs "
-            "one of them it takes its ceiling"
         )
