@@ -86,6 +86,7 @@ def _profiled(
     """The results of those points that the pool can hold, and why it cannot hold the others."""
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
     from kvprof.device.failures import explained  # noqa: PLC0415
+    from kvprof.measure.effort import ONE_PASS, THOROUGH  # noqa: PLC0415
     from kvprof.measure.jobs import Workbench  # noqa: PLC0415
     from kvprof.measure.pool import open_pool  # noqa: PLC0415
     from kvprof.measure.profile import profile_points  # noqa: PLC0415
@@ -99,7 +100,8 @@ def _profiled(
             touch_seconds=_TOUCH_SECONDS,
             progress=progress,
         )
-        bench = Workbench(backend, pool, options["seed"], once=options["profiler_safe"])
+        effort = ONE_PASS if options["profiler_safe"] else THOROUGH
+        bench = Workbench(backend, pool, options["seed"], effort)
         return profile_points(bench, points, progress)
 
 

@@ -26,7 +26,6 @@ from kvprof.measure.verify import verify_append
 
 _CACHED_BYTES = 256 * 1024
 """Rows of the host come from a buffer that stays in cache, as if just computed."""
-_DECODE_STEPS = 8
 
 
 class Rows(Struct, frozen=True):
@@ -72,7 +71,7 @@ def append_jobs(
     kept = last_slots(allocator, region.group, region.group_index)
     steps = [
         np.array([slots[-1 - step % len(slots)] for slots in kept if len(slots)])
-        for step in range(_DECODE_STEPS)
+        for step in range(bench.effort.steps)
     ]
     for tokens, fresh in ((shape.tokens, [run_slots(runs, rows_per_block)]), (1, steps)):
         moved = [places[s // rows_per_block] * rows_per_block + s % rows_per_block for s in fresh]
@@ -91,7 +90,7 @@ def _append_job(
     in_turn = cycle(plans)
 
     def verify(variant: str) -> None:
-        for step in steps[:1] if bench.once else steps:
+        for step in steps:
             verify_append(backend, memory, region, step, rows.source, variant)
 
     def run(variant: str) -> Timed:
@@ -106,7 +105,7 @@ def _append_job(
         run_bytes=max(segment.row_bytes for segment in region.part.segments),
         footprint_bytes=plans[0].nbytes * rows.counted,
         ceiling=rows.ceiling,
-        kernel=f"append {region.part.cache.key} {len(steps)}",
+        kernel=f"append {region.part.cache.key} {shape.tokens}",
         variants=backend.variants("append"),
         verify=verify,
         run=run,

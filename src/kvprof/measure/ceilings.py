@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from kvprof._core import Backend, CopyPlan, StreamResult
+from kvprof.measure.effort import THOROUGH, Effort
 from kvprof.measure.phases import phase
 from kvprof.measure.pool import Pool
 from kvprof.measure.sampler import CoreClock
@@ -28,7 +29,6 @@ STORES = ("write", "copy")
 
 _PAST_THE_CACHE = "non_temporal"
 _RUN_BY_RUN = "per_block"
-_ROUNDS = 3
 _CLEARLY = 1.01
 _WHOLE_BYTES = 8192
 
@@ -40,17 +40,16 @@ class Ceilings:
     over the other, so that its bytes were last touched four caches ago. A pass that reads is a
     flush too; one that stores past the cache is not. A device's own memory has a link to the host,
     and ceilings of its two directions: one copy between these halves and the host's memory.
-    ``once`` takes one pass of the usual variant of each instead of finding the fastest, and flushes
-    nothing.
+    An ``effort`` without rounds takes one pass of the usual variant of each.
     """
 
     def __init__(
-        self, backend: Backend, pool: Pool, clock: CoreClock, *, once: bool = False
+        self, backend: Backend, pool: Pool, clock: CoreClock, effort: Effort = THOROUGH
     ) -> None:
         self._backend = backend
         self._clock = clock
         self._pool = pool
-        self._once = once
+        self._effort = effort
         self._half_bytes = pool.ceiling_bytes // 2 // _WHOLE_BYTES * _WHOLE_BYTES
         self._second = False
         self._variant: dict[Kind, str] = {}
@@ -105,7 +104,7 @@ class Ceilings:
         stores past the caches, they are filled with lines that were read: it leaves no written
         lines, and must not pay for others'.
         """
-        if self._once:
+        if not self._effort.flushes:
             return
         by: Kind = "read" if kind == "read" or variant.startswith(_PAST_THE_CACHE) else "rmw"
         self._pass(by, self._variant.get(by, ""))
@@ -117,10 +116,9 @@ class Ceilings:
             return self._pass(kind, variant)
 
         with phase(f"calibrating {kind}", self._half_bytes):
-            if self._once:
-                rates = bytes_per_s(cold, variants[:1], 1, self._clock)
-            else:
-                rates = bytes_per_s(cold, variants, _ROUNDS, self._clock)
+            rounds = self._effort.rounds
+            tried = variants if rounds else variants[:1]
+            rates = bytes_per_s(cold, tried, max(1, rounds), self._clock)
         self._variant[kind] = fastest(rates, _CLEARLY)
         self._rates[kind] = rates[self._variant[kind]]
 

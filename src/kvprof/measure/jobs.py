@@ -11,6 +11,7 @@ from kvprof._core import Backend
 from kvprof.layout import Once
 from kvprof.measure.allocation import policy_costs
 from kvprof.measure.ceilings import STORES, Ceilings, Kind
+from kvprof.measure.effort import THOROUGH, Effort
 from kvprof.measure.phases import phase
 from kvprof.measure.pool import Pool, Progress
 from kvprof.measure.pool_sizes import CACHES_OVER
@@ -28,7 +29,6 @@ from kvprof.measure.variants import bytes_per_s, fastest
 from kvprof.measure.verify import verify_guards
 from kvprof.profile_result import StreamFacts
 
-_ROUNDS = 3
 _CLEARLY = 1.02
 """A variant is taken over the usual winner when it is that much faster."""
 
@@ -107,18 +107,18 @@ class Workbench:
     ----------
     seed
         Of the pool's bytes and of shuffled orders.
-    once
-        Whether operations are timed by one pass of their usual variant, as under a profiler.
+    effort
+        What is spent on a figure.
     """
 
-    def __init__(self, backend: Backend, pool: Pool, seed: int, *, once: bool = False) -> None:
+    def __init__(self, backend: Backend, pool: Pool, seed: int, effort: Effort = THOROUGH) -> None:
         self.backend = backend
         self.pool = pool
         self.seed = seed
-        self.once = once
+        self.effort = effort
         self.policies = policy_costs(backend)
         self.clock = CoreClock()
-        self.ceilings = Ceilings(backend, pool, self.clock, once=once)
+        self.ceilings = Ceilings(backend, pool, self.clock, effort)
         self._chosen: dict[str, Choice] = {}
 
     def refill(self, regions: Sequence[Region]) -> None:
@@ -147,7 +147,7 @@ class Workbench:
 
         Caches that could hold a part of its bytes are flushed before each pass.
         """
-        if self.once:
+        if not self.effort.rounds:
             return Choice(job.variants[0], {})
         if job.kernel not in self._chosen:
             with phase(f"choosing the variant of {job.op}", job.footprint_bytes):
@@ -156,7 +156,7 @@ class Workbench:
 
     def _fastest(self, job: Job) -> Choice:
         rates = bytes_per_s(
-            lambda variant: self._cold(job, variant), job.variants, _ROUNDS, self.clock
+            lambda variant: self._cold(job, variant), job.variants, self.effort.rounds, self.clock
         )
         best = {variant: passes[0] for variant, passes in rates.items()}
         return Choice(fastest(rates, _CLEARLY), best)
@@ -186,9 +186,10 @@ class Workbench:
 
     def pair(self, operation: Operation, ceiling: Operation, budget_seconds: float) -> Paired:
         """The samples of two operations in turn, or one of each."""
-        if self.once:
+        if not self.effort.measures:
             return sample_once(operation, ceiling, self.clock)
-        return sample_pair(operation, ceiling, budget_seconds, self.clock)
+        samples = self.effort.samples
+        return sample_pair(operation, ceiling, budget_seconds, self.clock, samples)
 
 
 def run_jobs(
@@ -218,7 +219,7 @@ def run_jobs(
     for done, (job, choice) in enumerate(zip(jobs, choices, strict=True)):
         progress(job.name, done / len(jobs))
         left = deadline - time.perf_counter()
-        if left <= 0 and not bench.once:
+        if left <= 0 and bench.effort.measures:
             return timed, [job.name for job in jobs[done:]]
         paired = bench.sample(job, choice.variant, left / (len(jobs) - done))
         timed.append(Streamed(job, choice, paired))

@@ -60,14 +60,14 @@ def _of_the_device(bench: Workbench) -> Iterator[str]:
 
 def _of_the_samples(bench: Workbench, streams: Sequence[Streamed]) -> Iterator[str]:
     """How far they can be relied on."""
-    if bench.once:
+    if not bench.effort.measures:
         yield (
             "--profiler-safe: each operation was timed by one pass of its first variant, beside "
             "one of its ceiling, with no caches flushed; no variants were compared, and no rate, "
             "ratio or step is a measurement"
         )
     noisy = sum(stream.paired.noisy for stream in streams)
-    if noisy and not bench.once:
+    if noisy and bench.effort.measures:
         yield (
             f"{noisy} of {len(streams)} streams are noisy: their ceiling, or their ratio, is not "
             "known to 5 %; compare ratios with care, give a longer --time-budget, or run again on "
