@@ -77,7 +77,7 @@ if os.geteuid() == 0:
     os.setresgid(65534, 65534, 65534)
     os.setresuid(65534, 65534, 65534)  # and with it the right to lock whatever the limit says
 resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
-print(pool().lock_refused)
+print(pool().placed.lock_refused)
 """
 
 

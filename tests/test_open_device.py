@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kvprof.__main__ import _explain
-from kvprof._core import DeviceFault
+from kvprof._core import BlockPool, CpuBackend, DeviceFault, OutOfBlocks
 from kvprof.commands import Session
 from kvprof.device import device_rows, open_device
+from kvprof.device.failures import explained
 from kvprof.errors import DeviceError, UsageError
-
-PROFILE = ("kvprof", "profile", "--arch", "mla")
 
 
 def test_the_cpu_is_opened_on_the_cpus_asked_for() -> None:
@@ -46,19 +47,48 @@ def test_where_there_is_no_device_the_reason_is_given() -> None:
     assert rows[0].description in str(refused.value)
 
 
-def test_a_device_that_fails_is_the_environments_fault(capsys: pytest.CaptureFixture) -> None:
-    assert _explain(DeviceFault("an illegal address was accessed"), Session(argv=PROFILE)) == 3
-    message = capsys.readouterr().err
-    assert message.startswith("kvprof: error: the device failed: an illegal address")
-    assert "internal" not in message
+@pytest.fixture(scope="module")
+def backend() -> CpuBackend:
+    return CpuBackend()
 
 
-@pytest.mark.parametrize(("device", "others"), [("cpu", False), ("cuda:0", True)])
-def test_too_little_memory_is_explained_for_the_device(
-    capsys: pytest.CaptureFixture, device: str, others: bool
-) -> None:
-    session = Session(argv=(*PROFILE, "--device", device))
-    assert _explain(MemoryError("4 GiB cannot be allocated"), session) == 3
-    message = capsys.readouterr().err
-    assert "4 GiB cannot be allocated" in message
-    assert ("what else uses the device" in message) is others
+def test_a_device_that_fails_is_the_environments_fault(backend: CpuBackend) -> None:
+    with (
+        pytest.raises(DeviceError, match="the device failed: an illegal") as said,
+        explained(backend),
+    ):
+        raise DeviceFault("an illegal address was accessed")
+    assert said.value.exit_code == 3
+    assert "kvprof doctor" in str(said.value)
+
+
+def test_too_little_memory_is_explained(backend: CpuBackend) -> None:
+    with (
+        pytest.raises(DeviceError, match=r"4 GiB cannot.* free now") as refused,
+        explained(backend),
+    ):
+        raise MemoryError("4 GiB cannot be had")
+    assert "--stream-memory" in str(refused.value)
+    assert "what else uses the device" not in str(refused.value)
+
+
+def test_a_device_may_fail_while_it_is_asked_what_is_free(backend: CpuBackend) -> None:
+    class Gone:
+        facts = backend.facts
+
+        def available_bytes(self) -> int:
+            raise DeviceFault("unspecified launch failure")
+
+    gone: Any = Gone()
+    with pytest.raises(DeviceError, match="unspecified launch failure"), explained(gone):
+        raise MemoryError("1 GiB cannot be had")
+
+
+def test_a_pool_without_blocks_is_no_lack_of_memory(backend: CpuBackend) -> None:
+    with pytest.raises(OutOfBlocks), explained(backend):
+        BlockPool(1).allocate(2)
+
+
+def test_a_host_without_memory_is_the_environments_fault_too(capsys: pytest.CaptureFixture) -> None:
+    assert _explain(MemoryError("unable to allocate 9 TiB"), Session()) == 3
+    assert capsys.readouterr().err.startswith("kvprof: error: out of memory: unable to allocate")

@@ -11,7 +11,7 @@ import warnings
 import click
 
 from kvprof.commands import VERBS, Session, kvprof
-from kvprof.errors import KvprofError, PluginWarning
+from kvprof.errors import DeviceError, KvprofError, PluginWarning
 
 INTERRUPTED = 130
 _COLLECT_EVERY = 100_000
@@ -47,21 +47,15 @@ def _explain(error: BaseException, session: Session) -> int:
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return _say("interrupted", INTERRUPTED)
     if isinstance(error, MemoryError):
-        others = ", or end what else uses the device" if "cuda" in " ".join(session.argv) else ""
-        return _say(f"out of memory: {error}\nTry a smaller --stream-memory{others}.", 3)
-    if isinstance(error, RuntimeError) and _is_fault(error):
-        return _say(f"the device failed: {error}\n`kvprof doctor` says what it is like now.", 3)
+        return _say(
+            f"out of memory: {error}\nEnd what else uses the memory, or ask for less.",
+            DeviceError.exit_code,
+        )
     kind = type(error).__name__
     return _say(
         f"internal error: {kind}: {error}\nRun it again with --traceback and report what it shows.",
         5,
     )
-
-
-def _is_fault(error: RuntimeError) -> bool:
-    from kvprof._core import DeviceFault  # noqa: PLC0415 - needed only where something is wrong
-
-    return isinstance(error, DeviceFault)
 
 
 def _warn(message: Warning | str, *_: object) -> None:

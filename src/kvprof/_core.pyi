@@ -289,8 +289,9 @@ class StreamResult:
     ``checksum`` is the sum, modulo 2**64, of the little-endian 64-bit words of every run read (of
     the new values, for an update); a run's last bytes are extended with zeros to a word. It is 0
     for what only writes or copies. ``interruptions`` counts how often a thread lost its CPU during
-    the pass, ``lost_seconds`` is the most that any was without it; ``clock_hz`` is the slowest
-    core's clock just after the pass, 0 where it is not known.
+    the pass, ``lost_seconds`` is the most that any was without it. ``clock_hz`` is the slowest
+    core's clock just after the pass, of a GPU the mean over the pass; 0 where it is not known, as
+    of a GPU's pass below 50 us.
     """
 
     seconds: float
@@ -484,13 +485,13 @@ class Backend:
         """
     def zero(self, memory: Memory, plan: PagePlan, variant: str = "") -> StreamResult:
         """Write zeros. Raises ValueError when the plan overlaps itself."""
-    def ceiling_variants(self, kind: str) -> list[str]:
+    def ceiling_variants(self, kind: Ceiling) -> list[str]:
         """Return the ways to run a ceiling; the fastest is the ceiling.
 
         Those of the operations, and for read ``plain_loop``: what a compiler makes of a loop.
         """
     def ceiling(
-        self, memory: Memory, kind: str, variant: str, offset_bytes: int, nbytes: int
+        self, memory: Memory, kind: Ceiling, variant: str, offset_bytes: int, nbytes: int
     ) -> StreamResult:
         """One contiguous pass over ``nbytes`` from ``offset_bytes``, split evenly.
 

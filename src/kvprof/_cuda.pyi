@@ -4,6 +4,9 @@ from typing import final
 
 from kvprof._core import Backend, DeviceFacts
 
+EMULATED: bool
+"""Whether its device is one that the tests emulate on the CPU."""
+
 def runtime_version() -> tuple[int, int]:
     """The CUDA runtime that this module was built with: major, minor."""
 

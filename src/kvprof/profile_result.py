@@ -20,6 +20,7 @@ class DeviceResult(Struct, frozen=True):
 
     name: str
     backend: str
+    own_memory: bool
     ceilings: dict[str, float]
     bus_peak_bytes_per_s: Number | None
     ceiling_variants: dict[str, str]
@@ -34,6 +35,7 @@ class PolicyCost(Struct, frozen=True):
     """What one allocation by a policy takes, and what the device holds for all that was asked."""
 
     policy: str
+    allocation_bytes: int
     asked_bytes: int
     held_bytes: int
     allocate_seconds: float
@@ -50,6 +52,7 @@ class AllocationResult(Struct, frozen=True):
     lock_refused: str | None
     pool_bytes: int
     ceiling_bytes: int
+    source_bytes: int
     host_bytes: int
     blocks: int
     seconds: float

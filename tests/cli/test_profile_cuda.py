@@ -18,7 +18,7 @@ only_emulated = pytest.mark.skipif(
     not _cuda.EMULATED, reason="a real device does not fail on demand"
 )
 
-SMALL = ("--device", "cuda:0", "--stream-memory", "48MiB", "--tokens", "256", "--sequences", "2")
+SMALL = ("--device", "cuda:0", "--stream-memory", "64MiB", "--tokens", "256", "--sequences", "2")
 DSA = {
     "model_type": "deepseek_v32",
     "num_hidden_layers": 3,
@@ -61,8 +61,9 @@ def streams(result: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
 def test_a_device_is_profiled_as_a_cpu_is(profile) -> None:
     result, stderr = profile(DSA, "--time-budget", "30")
     assert stderr == ""
+    assert any("emulated" in warning for warning in result["warnings"]) is _cuda.EMULATED
     device = result["device"]
-    assert device["backend"] == "cuda"
+    assert (device["backend"], device["own_memory"]) == ("cuda", True)
     assert set(device["ceilings"]) == {"read", "write", "copy", "rmw"}
     assert set(device["link_ceilings"]) == {"host_to_device", "device_to_host"}
     assert device["cpus"] == []
@@ -135,7 +136,12 @@ def test_under_a_profiler_each_operation_runs_once(run_cli, tmp_path) -> None:
             line.endswith(" pop") for line in lines
         )
         named = {line.split(" push ")[1].rsplit(" ", 1)[0] for line in lines if " push " in line}
-        assert {"touching memory", "fill", "state_update", "swap"} <= named
+        assert {"fill", "state_update", "swap"} <= named
+        phases = {"touching memory", "calibrating read", "verifying zero", "ageing the pool"}
+        assert phases <= named
+        assert any(name.startswith("sampling state_update of mamba1, fresh") for name in named)
+        pool_bytes = result["allocation"]["pool_bytes"]
+        assert f"kvprof push filling the pool {pool_bytes}" in lines
 
 
 def test_more_than_the_device_has_is_refused(fails) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from kvprof._core import CpuBackend
 from kvprof.accounting import CacheGroup, cache_groups
 from kvprof.config_file import parse_config
 from kvprof.measure.jobs import Workbench
-from kvprof.measure.pool import Pool
+from kvprof.measure.pool import Placed, Pool
+from kvprof.measure.pool_sizes import OF_ITS_OWN, SHARED_WITH_THE_HOST
 from kvprof.measure.regions import plan_memory
+from kvprof.measure.sources import Sources
 from kvprof.model import Model, lay_out
 from kvprof.page_order import PageOrder
 from kvprof.plan import AllocationPlan
@@ -88,12 +91,30 @@ def pool(backend: CpuBackend) -> Pool:
     memory, host = backend.allocate(24 * MIB), backend.allocate(MIB)
     backend.fill(memory, 0, 24 * MIB, 7)
     backend.fill(host, 0, MIB, 8)
-    return Pool(memory, host, 20 * MIB, 4 * MIB, 0.0, 0.0, None, None, None)
+    return Pool(
+        memory=memory,
+        host=host,
+        sources=Sources(backend, 0, 9),
+        shares=SHARED_WITH_THE_HOST,
+        nbytes=20 * MIB,
+        ceiling_bytes=4 * MIB,
+        least_bytes=0,
+        seconds=0.0,
+        touch_seconds=0.0,
+        placed=Placed(None, None, None),
+    )
 
 
 @pytest.fixture(scope="session")
 def bench(backend: CpuBackend, pool: Pool) -> Workbench:
     return Workbench(backend, pool, seed=3)
+
+
+@pytest.fixture(scope="session")
+def own_memory_bench(backend: CpuBackend, pool: Pool) -> Workbench:
+    """The CPU treated as a device that has memory of its own."""
+    own = replace(pool, shares=OF_ITS_OWN, sources=Sources(backend, MIB, 9))
+    return Workbench(backend, own, seed=3)
 
 
 @pytest.fixture(params=sorted(SMALL_CONFIGS))
@@ -111,16 +132,16 @@ def _small(name: str) -> Model:
     return lay_out(parse_config(SMALL_CONFIGS[name], name=name, source="test"))
 
 
-Placed = tuple[AllocationPlan, tuple[CacheGroup, ...]]
+PlanAndNeeds = tuple[AllocationPlan, tuple[CacheGroup, ...]]
 
 
 @pytest.fixture
-def placed(pool: Pool) -> Callable[[Model, int, int], Placed]:
+def placed(pool: Pool) -> Callable[[Model, int, int], PlanAndNeeds]:
     """Place a model in the small pool for sequences of so many tokens, in blocks of a size."""
 
     def place_model(
         model: Model, tokens: int, block_size: int, order: PageOrder = DEFAULT_ORDER
-    ) -> Placed:
+    ) -> PlanAndNeeds:
         request = Request(
             tokens=tokens,
             block_size=block_size,

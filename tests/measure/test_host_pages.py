@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kvprof._core import CpuBackend, Memory
-from kvprof.measure.host_pages import contents, copied, host_pages, viewed
+from kvprof.measure.host_pages import contents, copied, host_pages, rows_of, viewed
 from kvprof.measure.pool import Pool
 from kvprof.measure.regions import Region, map_regions
 from kvprof.page_order import PageOrder
@@ -100,3 +100,13 @@ def test_bytes_of_the_host_are_not_copied(pool: Pool) -> None:
     seen = contents(pool.memory, 100, 200)
     assert seen.tobytes() == pool.memory.read(100, 100).tobytes()
     assert np.shares_memory(seen, contents(pool.memory, 0, 1000))
+
+
+def test_rows_of_a_memory_are_those_of_its_bytes(backend: CpuBackend) -> None:
+    memory = backend.allocate(7 * 48)
+    backend.fill(memory, 0, memory.nbytes, 2)
+    rows = memory.read(0, memory.nbytes).reshape(7, 48)
+    for numbers in ([], [3], [5, 6, 0, 1], [6, 6, 2, 4, 5]):
+        wanted = np.array(numbers, np.int64)
+        assert np.array_equal(rows_of(memory, wanted, 48), rows[wanted])
+        assert np.array_equal(rows_of(rows, wanted, 48), rows[wanted])

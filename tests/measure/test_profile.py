@@ -7,10 +7,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from kvprof._core import CpuBackend
 from kvprof.document import Document
 from kvprof.measure.jobs import Workbench
-from kvprof.measure.pool import Pool
 from kvprof.measure.profile import Point, Settings, profile_points
 from kvprof.operations import OPERATIONS
 from kvprof.profile_result import ProfileResult
@@ -40,11 +38,6 @@ def profiled(bench: Workbench, model: object, **changes: object) -> ProfileResul
     return result
 
 
-@pytest.fixture(scope="module")
-def own_memory_bench(backend: CpuBackend, pool: Pool) -> Workbench:
-    return Workbench(backend, pool, seed=3, own_memory=True)
-
-
 @pytest.fixture
 def result(own_memory_bench: Workbench, small: Callable) -> ProfileResult:
     return profiled(own_memory_bench, small("dsa"))
@@ -63,6 +56,7 @@ def test_every_stream_of_sparse_attention_over_a_link(result: ProfileResult) -> 
         }
     assert ("sparse_read", "latent", "read") in found
     assert set(result.device.ceilings) == {"read", "write", "copy", "rmw"}
+    assert result.device.own_memory
     assert set(result.device.link_ceilings) == {"device_to_host", "host_to_device"}
     # 3 layers, 3 sequences: each writes a row of 160 B and one of 64 B a step.
     assert result.step.bytes_written == 9 * (160 + 64)
@@ -83,6 +77,7 @@ def test_the_report_of_a_device_says_what_it_has(result: ProfileResult) -> None:
 
 def test_what_the_cpu_does_not_have_is_not_shown(bench: Workbench, small: Callable) -> None:
     result = profiled(bench, small("gqa"), operations=frozenset({"zero"}))
+    assert not result.device.own_memory
     assert result.device.link_ceilings == {}
     head, streams, *_ = profile_sheets(Document("profile", (result,), ()))
     assert "link" not in dict(head.rows)

@@ -25,7 +25,9 @@ MOVES = {(op, "shuffled") for op in ("block_copy", "zero", "swap_out", "swap_in"
 def jobs_of(bench: Workbench, placed: Callable, model: object, *order: str) -> list[Job]:
     """Three sequences of 100 tokens in blocks of 16."""
     plan, _ = placed(model, 100, 16, PageOrder(*order))  # type: ignore[arg-type]
-    return workload_jobs(bench, map_regions(plan), admit_all(plan, [100] * 3, 0), 0)
+    regions = map_regions(plan)
+    bench.take_placement(regions)
+    return workload_jobs(bench, regions, admit_all(plan, [100] * 3, 0), 0)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,6 @@ def test_jobs_run_within_the_budget_and_the_rest_is_named(
 def test_jobs_of_one_kernel_run_by_one_variant(
     bench: Workbench, small: Callable, placed: Callable
 ) -> None:
-    bench.forget_placement()
     chosen: dict[str, set[str]] = {}
     for job in jobs_of(bench, placed, small("gqa")):
         chosen.setdefault(job.kernel, set()).add(bench.choice_of(job).variant)
@@ -164,12 +165,6 @@ def test_ceilings_have_a_fastest_variant_of_each_kind(
     assert set(bench.ceilings.bytes_per_s) == set(CEILING_KINDS)
     for kind, variant in bench.ceilings.variants.items():
         assert variant in backend.ceiling_variants(kind)
-
-
-@pytest.fixture(scope="module")
-def own_memory_bench(backend: CpuBackend, pool: Pool) -> Workbench:
-    """The CPU treated as a device that has memory of its own."""
-    return Workbench(backend, pool, seed=3, own_memory=True)
 
 
 def test_rows_from_the_devices_memory_are_read_and_written(
@@ -191,15 +186,23 @@ def test_rows_from_the_devices_memory_are_read_and_written(
             job.verify(variant)
 
 
-def test_rows_lie_in_one_memory_for_each_size(
+def test_rows_of_all_sizes_share_what_the_pool_leaves_them(
     own_memory_bench: Workbench, small: Callable, placed: Callable
 ) -> None:
-    own_memory_bench.forget_placement()
     jobs_of(own_memory_bench, placed, small("mla"))
-    rows = [m for name, m in own_memory_bench.memories.items() if "rows" in name]
-    # 300 rows of 1,152 B in each of 3 layers.
-    assert [memory.nbytes for memory in rows] == [300 * 3 * 1152]
-    assert len(np.unique(rows[0].read(0, 4096))) > 200
+    sources = own_memory_bench.pool.sources
+    (before,) = sources.memories.values()
+    # 1 MiB of rows of 1,152 B.
+    assert before.nbytes == 2**20 // 1152 * 1152
+    assert len(np.unique(before.read(0, 4096))) > 200
+    jobs_of(own_memory_bench, placed, small("dsa"))
+    # Half of it for rows of 160 B, half for those of 64 B; what was there was given back.
+    assert {memory.nbytes for memory in sources.memories.values()} == {
+        2**19 // 160 * 160,
+        2**19 // 64 * 64,
+    }
+    with pytest.raises(ValueError, match="released"):
+        before.read(0, 1)
 
 
 def test_swaps_over_a_link_are_compared_with_one_copy_of_their_direction(

@@ -52,7 +52,7 @@ def device_options(command: Any) -> Any:
         click.option(
             "--allocation",
             metavar="POLICY",
-            help="How the memory is allocated: huge_pages or plain on the CPU; pool, plain or vmm "
+            help="How the memory is allocated: huge_pages or plain on the CPU; plain, pool or vmm "
             "on a CUDA device  [default: the first that the device has]",
         ),
         click.option(

@@ -25,7 +25,9 @@ from kvprof.operations import OPERATIONS, STEP_OPERATIONS
 
 if TYPE_CHECKING:
     from kvprof._core import Backend
-    from kvprof.measure.profile import Settings
+    from kvprof.errors import DoesNotFitError
+    from kvprof.measure.profile import Point, Settings
+    from kvprof.profile_result import ProfileResult
     from kvprof.size import Request
 
 _TOUCH_SECONDS = 4.0
@@ -57,10 +59,7 @@ def command(session: Any, /, **options: Any) -> None:
     kvprof profile --config ./config.json --weights auto --device-memory 80GiB
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
-    from kvprof.commands.progress import progress_display  # noqa: PLC0415
-    from kvprof.measure.jobs import Workbench  # noqa: PLC0415
-    from kvprof.measure.pool import open_pool  # noqa: PLC0415
-    from kvprof.measure.profile import Point, profile_points  # noqa: PLC0415
+    from kvprof.measure.profile import Point  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
 
@@ -75,7 +74,24 @@ def command(session: Any, /, **options: Any) -> None:
         for model, engine in product(models, engines)
         for settings in _settings(options, shapes, model, backend.facts.memory_bytes)
     ]
-    with progress_display() as progress:
+    results, left_out = _profiled(points, backend, policy, options)
+    for error in left_out:
+        click.echo(f"kvprof: warning: left out: {error.args[0]}", err=True)
+    emit("profile", results, destination, options["format_"], session)
+
+
+def _profiled(
+    points: list[Point], backend: Backend, policy: str, options: dict[str, Any]
+) -> tuple[list[ProfileResult], list[DoesNotFitError]]:
+    """The results of those points that the pool can hold, and why it cannot hold the others."""
+    from kvprof.commands.progress import progress_display  # noqa: PLC0415
+    from kvprof.device.failures import explained  # noqa: PLC0415
+    from kvprof.measure.effort import ONE_PASS, THOROUGH  # noqa: PLC0415
+    from kvprof.measure.jobs import Workbench  # noqa: PLC0415
+    from kvprof.measure.pool import open_pool  # noqa: PLC0415
+    from kvprof.measure.profile import profile_points  # noqa: PLC0415
+
+    with progress_display() as progress, explained(backend):
         pool = open_pool(
             backend,
             options["stream_memory"],
@@ -84,11 +100,9 @@ def command(session: Any, /, **options: Any) -> None:
             touch_seconds=_TOUCH_SECONDS,
             progress=progress,
         )
-        bench = Workbench(backend, pool, options["seed"], once=options["profiler_safe"])
-        results, left_out = profile_points(bench, points, progress)
-    for error in left_out:
-        click.echo(f"kvprof: warning: left out: {error.args[0]}", err=True)
-    emit("profile", results, destination, options["format_"], session)
+        effort = ONE_PASS if options["profiler_safe"] else THOROUGH
+        bench = Workbench(backend, pool, options["seed"], effort)
+        return profile_points(bench, points, progress)
 
 
 def _opened(options: dict[str, Any]) -> Backend:

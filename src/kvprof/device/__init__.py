@@ -42,6 +42,16 @@ def open_device(name: str, cpus: Sequence[int] | None = None, *, blocking: bool 
     return _open_cuda(name, int(index or 0), blocking)
 
 
+def own_memory(backend: Backend) -> bool:
+    """Whether the device has memory of its own, which the host cannot address."""
+    return backend.facts.backend != "cpu"
+
+
+def emulated(backend: Backend) -> bool:
+    """Whether it is the device that the tests emulate, whose times say nothing of any device."""
+    return own_memory(backend) and bool(import_module("kvprof._cuda").EMULATED)
+
+
 def _open_cpu(cpus: Sequence[int] | None) -> Backend:
     core = import_module("kvprof._core")
     try:
@@ -67,7 +77,7 @@ def _open_cuda(name: str, index: int, blocking: bool) -> Backend:
         )
     try:
         backend: Backend = import_module("kvprof._cuda").CudaBackend(index, blocking=blocking)
-    except (IndexError, RuntimeError) as error:
+    except (IndexError, MemoryError, RuntimeError) as error:
         raise DeviceError(
             f"{name} cannot be opened: {error}",
             hint="`kvprof doctor` and nvidia-smi say what state the driver is in.",

@@ -6,7 +6,6 @@ import statistics
 import time
 
 from kvprof._core import Backend, BlockPool, time_block_operations
-from kvprof.measure.pool import explained
 from kvprof.profile_result import PolicyCost
 
 _BATCH = 16
@@ -40,16 +39,16 @@ def policy_costs(backend: Backend) -> tuple[PolicyCost, ...]:
 
     Raises
     ------
-    DeviceError
+    MemoryError
         When there is not so much.
     """
     found = []
     for policy in backend.policies:
-        with explained(backend):
-            cost = backend.allocation_cost(_ALLOCATION_BYTES, _ALLOCATIONS, policy)
+        cost = backend.allocation_cost(_ALLOCATION_BYTES, _ALLOCATIONS, policy)
         found.append(
             PolicyCost(
                 policy,
+                _ALLOCATION_BYTES,
                 cost.asked_bytes,
                 cost.held_bytes,
                 cost.allocate_seconds,

@@ -10,6 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from kvprof._core import Backend, CacheAllocator, Memory, SlotPlan, StreamResult
+from kvprof.measure.ceilings import Kind
 from kvprof.measure.jobs import Job, Workbench
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import Timed
@@ -25,45 +26,40 @@ from kvprof.measure.verify import verify_append
 
 _CACHED_BYTES = 256 * 1024
 """Rows of the host come from a buffer that stays in cache, as if just computed."""
-_DECODE_STEPS = 8
 
 
 class Rows(Struct, frozen=True):
-    """Random rows ``[rows, row_bytes]`` to append, and the device's memory that has them, if any.
+    """Random rows to append: of the host, ``[rows, row_bytes]``, or a memory of the device.
 
     Rows of a memory are streamed from it: what appends them reads as much as it writes.
     """
 
-    bytes: NDArray[np.uint8]
-    memory: Memory | None
+    source: NDArray[np.uint8] | Memory
 
     @property
     def counted(self) -> int:
         """How often each byte written counts."""
-        return 1 if self.memory is None else 2
+        return 2 if isinstance(self.source, Memory) else 1
 
     @property
-    def ceiling(self) -> str:
-        return "write" if self.memory is None else "copy"
+    def ceiling(self) -> Kind:
+        return "copy" if isinstance(self.source, Memory) else "write"
 
     def append(
         self, backend: Backend, memory: Memory, plan: SlotPlan, variant: str
     ) -> StreamResult:
         """Append them, for the clock."""
-        if self.memory is not None:
-            return backend.append(memory, plan, self.memory, variant)
-        self.bytes.max()  # brought back into the cache that a flush has emptied
-        return backend.append(memory, plan, self.bytes, variant)
+        if not isinstance(self.source, Memory):
+            self.source.max()  # brought back into the cache that a flush has emptied
+        return backend.append(memory, plan, self.source, variant)
 
 
-def rows_to_append(bench: Workbench, count: int, layers: int, row_bytes: int) -> Rows:
-    """As many rows as fit in a cache, or, of a device's memory, for all layers."""
-    if not bench.own_memory:
-        size = (max(1, min(count, _CACHED_BYTES // row_bytes)), row_bytes)
-        return Rows(np.random.default_rng(bench.seed).integers(0, 256, size, np.uint8), None)
-    rows = max(1, min(count * layers, bench.pool.shares.moved_bytes // row_bytes))
-    memory, found = bench.random_rows(rows, row_bytes)
-    return Rows(found, memory)
+def rows_to_append(bench: Workbench, count: int, row_bytes: int) -> Rows:
+    """As many rows as fit in a cache, or those of the device's memory."""
+    if bench.pool.own_memory:
+        return Rows(bench.pool.sources.of(row_bytes))
+    size = (max(1, min(count, _CACHED_BYTES // row_bytes)), row_bytes)
+    return Rows(np.random.default_rng(bench.seed).integers(0, 256, size, np.uint8))
 
 
 def append_jobs(
@@ -75,7 +71,7 @@ def append_jobs(
     kept = last_slots(allocator, region.group, region.group_index)
     steps = [
         np.array([slots[-1 - step % len(slots)] for slots in kept if len(slots)])
-        for step in range(_DECODE_STEPS)
+        for step in range(bench.effort.steps)
     ]
     for tokens, fresh in ((shape.tokens, [run_slots(runs, rows_per_block)]), (1, steps)):
         moved = [places[s // rows_per_block] * rows_per_block + s % rows_per_block for s in fresh]
@@ -90,12 +86,12 @@ def _append_job(
 ) -> Job:
     backend, memory = bench.backend, bench.pool.memory
     plans = [slot_plan(region, step) for step in steps]
-    rows = rows_to_append(bench, len(steps[0]), len(region.part.layers), region.row_bytes)
+    rows = rows_to_append(bench, len(steps[0]), region.row_bytes)
     in_turn = cycle(plans)
 
     def verify(variant: str) -> None:
-        for step in steps[:1] if bench.once else steps:
-            verify_append(backend, memory, region, step, rows.bytes, variant, source=rows.memory)
+        for step in steps:
+            verify_append(backend, memory, region, step, rows.source, variant)
 
     def run(variant: str) -> Timed:
         return rows.append(backend, memory, next(in_turn), variant)
@@ -109,7 +105,7 @@ def _append_job(
         run_bytes=max(segment.row_bytes for segment in region.part.segments),
         footprint_bytes=plans[0].nbytes * rows.counted,
         ceiling=rows.ceiling,
-        kernel=f"append {region.part.cache.key} {len(steps)}",
+        kernel=f"append {region.part.cache.key} {shape.tokens}",
         variants=backend.variants("append"),
         verify=verify,
         run=run,

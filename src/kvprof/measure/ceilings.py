@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from kvprof._core import Backend, CopyPlan, StreamResult
+from kvprof.measure.effort import THOROUGH, Effort
 from kvprof.measure.phases import phase
 from kvprof.measure.pool import Pool
 from kvprof.measure.sampler import CoreClock
 from kvprof.measure.tables import one_run
 from kvprof.measure.variants import bytes_per_s, fastest
 
-CEILING_KINDS = ("read", "rmw", "write", "copy")
-LINK_KINDS = ("device_to_host", "host_to_device")
+if TYPE_CHECKING:
+    from kvprof._core import Ceiling
+
+Link = Literal["device_to_host", "host_to_device"]
+Kind = Literal["read", "write", "copy", "rmw", "device_to_host", "host_to_device"]
+
+CEILING_KINDS: tuple[Ceiling, ...] = ("read", "rmw", "write", "copy")
+LINK_KINDS: tuple[Link, ...] = ("device_to_host", "host_to_device")
 """Copies over the link between a device's own memory and the host's."""
 STORES = ("write", "copy")
 """Passes of these may store past the caches, and so not flush them."""
 
 _PAST_THE_CACHE = "non_temporal"
 _RUN_BY_RUN = "per_block"
-_ROUNDS = 3
 _CLEARLY = 1.01
 _WHOLE_BYTES = 8192
 
@@ -31,31 +38,27 @@ class Ceilings:
 
     They run over a part of the memory that no stream uses: a pass over the one half of it, the next
     over the other, so that its bytes were last touched four caches ago. A pass that reads is a
-    flush too; one that stores past the cache is not. With a ``link`` to the host there are ceilings
-    of its two directions too: one copy between these halves and the host's memory. ``once`` takes
-    one pass of the usual variant of each instead of finding the fastest, and flushes nothing.
+    flush too; one that stores past the cache is not. A device's own memory has a link to the host,
+    and ceilings of its two directions: one copy between these halves and the host's memory.
+    An ``effort`` without rounds takes one pass of the usual variant of each.
     """
 
     def __init__(
-        self,
-        backend: Backend,
-        pool: Pool,
-        clock: CoreClock,
-        *,
-        link: bool = False,
-        once: bool = False,
+        self, backend: Backend, pool: Pool, clock: CoreClock, effort: Effort = THOROUGH
     ) -> None:
         self._backend = backend
         self._clock = clock
         self._pool = pool
-        self._once = once
+        self._effort = effort
         self._half_bytes = pool.ceiling_bytes // 2 // _WHOLE_BYTES * _WHOLE_BYTES
         self._second = False
-        self._variant: dict[str, str] = {}
-        self._rates: dict[str, list[float]] = {}
-        self.kinds = (*CEILING_KINDS, *(LINK_KINDS if link else ()))
-        for kind in self.kinds:
-            self._calibrate(kind)
+        self._variant: dict[Kind, str] = {}
+        self._rates: dict[Kind, list[float]] = {}
+        self._links = LINK_KINDS if pool.own_memory else ()
+        for kind in CEILING_KINDS:
+            self._calibrate(kind, backend.ceiling_variants(kind))
+        for link in self._links:
+            self._calibrate(link, [_one_copy(backend)])
 
     @property
     def variants(self) -> dict[str, str]:
@@ -70,12 +73,12 @@ class Ceilings:
     @property
     def link_bytes_per_s(self) -> dict[str, float]:
         """The same of the link's directions; none where there is no link."""
-        return self._medians(kind for kind in self.kinds if kind in LINK_KINDS)
+        return self._medians(self._links)
 
-    def _medians(self, kinds: Iterable[str]) -> dict[str, float]:
+    def _medians(self, kinds: Iterable[Kind]) -> dict[str, float]:
         return {kind: float(np.median(self._rates[kind])) for kind in kinds}
 
-    def operation(self, kind: str, after: str) -> Callable[[], StreamResult]:
+    def operation(self, kind: Kind, after: str) -> Callable[[], StreamResult]:
         """A pass of the fastest variant, to come after passes of a stream's variant ``after``.
 
         It is flushed for where either of them leaves written lines in the caches.
@@ -92,7 +95,7 @@ class Ceilings:
 
         return run
 
-    def flush(self, kind: str, variant: str) -> None:
+    def flush(self, kind: Kind, variant: str) -> None:
         """Drive a stream's bytes out of the caches before a pass of that direction and variant.
 
         Before one that writes through the caches they are filled with written lines, each of which
@@ -101,41 +104,37 @@ class Ceilings:
         stores past the caches, they are filled with lines that were read: it leaves no written
         lines, and must not pay for others'.
         """
-        if self._once:
+        if not self._effort.flushes:
             return
-        by = "read" if kind == "read" or variant.startswith(_PAST_THE_CACHE) else "rmw"
+        by: Kind = "read" if kind == "read" or variant.startswith(_PAST_THE_CACHE) else "rmw"
         self._pass(by, self._variant.get(by, ""))
 
-    def _calibrate(self, kind: str) -> None:
-        link = kind in LINK_KINDS
-        variants = [_one_copy(self._backend)] if link else self._backend.ceiling_variants(kind)
-
+    def _calibrate(self, kind: Kind, variants: Sequence[str]) -> None:
         def cold(variant: str) -> StreamResult:
             if kind in STORES:
                 self.flush(kind, variant)
             return self._pass(kind, variant)
 
         with phase(f"calibrating {kind}", self._half_bytes):
-            if self._once:
-                rates = bytes_per_s(cold, variants[:1], 1, self._clock)
-            else:
-                rates = bytes_per_s(cold, variants, _ROUNDS, self._clock)
+            rounds = self._effort.rounds
+            tried = variants if rounds else variants[:1]
+            rates = bytes_per_s(cold, tried, max(1, rounds), self._clock)
         self._variant[kind] = fastest(rates, _CLEARLY)
         self._rates[kind] = rates[self._variant[kind]]
 
-    def _pass(self, kind: str, variant: str) -> StreamResult:
+    def _pass(self, kind: Kind, variant: str) -> StreamResult:
         self._second = not self._second
         offset = self._pool.nbytes + (self._half_bytes if self._second else 0)
-        if kind in LINK_KINDS:
+        if kind == "device_to_host" or kind == "host_to_device":  # noqa: PLR1714 (tells the type)
             return self._link_pass(kind, variant, offset)
         return self._backend.ceiling(self._pool.memory, kind, variant, offset, self._half_bytes)
 
-    def _link_pass(self, kind: str, variant: str, offset: int) -> StreamResult:
+    def _link_pass(self, link: Link, variant: str, offset: int) -> StreamResult:
         """One copy of as much as the host's memory and a half of the ceilings' hold."""
         memory, host = self._pool.memory, self._pool.host
         size = min(host.nbytes, self._half_bytes)
         here, there = one_run(offset, size), one_run(0, size)
-        if kind == "device_to_host":
+        if link == "device_to_host":
             return self._backend.swap(memory, host, CopyPlan(here, there), variant)
         return self._backend.swap(host, memory, CopyPlan(there, here), variant)
 

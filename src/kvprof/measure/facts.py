@@ -17,6 +17,7 @@ def device_facts(bench: Workbench) -> DeviceResult:
     return DeviceResult(
         name=facts.name,
         backend=facts.backend,
+        own_memory=bench.pool.own_memory,
         ceilings=bench.ceilings.bytes_per_s,
         bus_peak_bytes_per_s=facts.bus_peak_bytes_per_s,
         ceiling_variants=bench.ceilings.variants,
@@ -36,12 +37,13 @@ def allocation_facts(bench: Workbench, plan: AllocationPlan) -> AllocationResult
     pool = bench.pool
     return AllocationResult(
         policy=pool.memory.policy,
-        huge_page_bytes=pool.huge_page_bytes,
-        node_bytes=pool.node_bytes,
-        locked=pool.lock_refused is None,
-        lock_refused=pool.lock_refused,
+        huge_page_bytes=pool.placed.huge_page_bytes,
+        node_bytes=pool.placed.node_bytes,
+        locked=pool.placed.lock_refused is None,
+        lock_refused=pool.placed.lock_refused,
         pool_bytes=pool.nbytes,
         ceiling_bytes=pool.ceiling_bytes,
+        source_bytes=pool.sources.nbytes,
         host_bytes=pool.host.nbytes,
         blocks=plan.num_blocks or 0,
         seconds=pool.seconds,

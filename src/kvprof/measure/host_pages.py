@@ -49,6 +49,18 @@ def contents(memory: Memory, start: int, end: int) -> NDArray[np.uint8]:
     return memory.read(start, end - start)
 
 
+def rows_of(
+    source: NDArray[np.uint8] | Memory, numbers: NDArray[np.int64], row_bytes: int
+) -> NDArray[np.uint8]:
+    """``[len(numbers), row_bytes]``: those rows of a source, neighbouring ones as one piece."""
+    if not isinstance(source, Memory):
+        return source[numbers]
+    pieces = [
+        contents(source, first * row_bytes, end * row_bytes) for first, end in _stretches(numbers)
+    ]
+    return np.concatenate([np.zeros(0, np.uint8), *pieces]).reshape(-1, row_bytes)
+
+
 def host_pages(memory: Memory, region: Region, blocks: NDArray[np.integer]) -> HostPages:
     """The pages of all those blocks where the host can address them, else what `copied` takes."""
     return (viewed if memory.on_host else copied)(memory, region, blocks)

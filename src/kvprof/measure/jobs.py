@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from kvprof._core import Backend, Memory
+from kvprof._core import Backend
 from kvprof.layout import Once
 from kvprof.measure.allocation import policy_costs
-from kvprof.measure.ceilings import STORES, Ceilings
-from kvprof.measure.host_pages import contents
+from kvprof.measure.ceilings import STORES, Ceilings, Kind
+from kvprof.measure.effort import THOROUGH, Effort
 from kvprof.measure.phases import phase
-from kvprof.measure.pool import Pool, Progress, explained
+from kvprof.measure.pool import Pool, Progress
 from kvprof.measure.pool_sizes import CACHES_OVER
 from kvprof.measure.regions import Region
 from kvprof.measure.sampler import (
@@ -31,7 +29,6 @@ from kvprof.measure.variants import bytes_per_s, fastest
 from kvprof.measure.verify import verify_guards
 from kvprof.profile_result import StreamFacts
 
-_ROUNDS = 3
 _CLEARLY = 1.02
 """A variant is taken over the usual winner when it is that much faster."""
 
@@ -51,7 +48,7 @@ class Job(Struct, frozen=True):
     tokens: int
     run_bytes: int
     footprint_bytes: int
-    ceiling: str
+    ceiling: Kind
     kernel: str
     variants: Sequence[str]
     verify: Callable[[str], None]
@@ -110,49 +107,19 @@ class Workbench:
     ----------
     seed
         Of the pool's bytes and of shuffled orders.
-    own_memory
-        Whether the device has memory of its own, from where rows to append come, and to where the
-        host's memory has a link; by default, whether the host cannot address it.
-    once
-        Whether operations are timed by one pass of their usual variant, as under a profiler.
+    effort
+        What is spent on a figure.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        pool: Pool,
-        seed: int,
-        *,
-        own_memory: bool | None = None,
-        once: bool = False,
-    ) -> None:
+    def __init__(self, backend: Backend, pool: Pool, seed: int, effort: Effort = THOROUGH) -> None:
         self.backend = backend
         self.pool = pool
         self.seed = seed
-        self.own_memory = not pool.memory.on_host if own_memory is None else own_memory
-        self.once = once
+        self.effort = effort
         self.policies = policy_costs(backend)
         self.clock = CoreClock()
-        self.ceilings = Ceilings(backend, pool, self.clock, link=self.own_memory, once=once)
+        self.ceilings = Ceilings(backend, pool, self.clock, effort)
         self._chosen: dict[str, Choice] = {}
-        self._rows: dict[int, tuple[Memory, NDArray[np.uint8]]] = {}
-
-    @property
-    def memories(self) -> dict[str, Memory]:
-        """Everything that operations may write to or read from, by what messages call it."""
-        rows = {f"the rows of {size} B to append": rows for size, (rows, _) in self._rows.items()}
-        return {"the pool": self.pool.memory, "the host's memory": self.pool.host} | rows
-
-    def random_rows(self, rows: int, row_bytes: int) -> tuple[Memory, NDArray[np.uint8]]:
-        """A memory of the device with at least so many, one for each size; and its bytes."""
-        known = self._rows.get(row_bytes)
-        if known is None or len(known[1]) < rows:
-            with explained(self.backend):
-                memory = self.backend.allocate(rows * row_bytes)
-            self.backend.fill(memory, 0, memory.nbytes, self.seed + 3)
-            known = memory, contents(memory, 0, memory.nbytes).reshape(rows, row_bytes)
-            self._rows[row_bytes] = known
-        return known
 
     def refill(self, regions: Sequence[Region]) -> None:
         """Fill the pool with random bytes, and states with random floats.
@@ -168,17 +135,19 @@ class Workbench:
                     start, end = region.extent
                     self.backend.fill(memory, start, end - start, self.seed, finite=True)
 
-    def forget_placement(self) -> None:
-        """Choose variants and rows anew: the next placement has pages of other sizes."""
+    def take_placement(self, regions: Sequence[Region]) -> None:
+        """Choose variants and rows to append anew: these pages may have other sizes."""
         self._chosen.clear()
-        self._rows.clear()
+        if self.pool.own_memory:
+            growing = [region for region in regions if not isinstance(region.group.keep, Once)]
+            self.pool.sources.hold({region.row_bytes for region in growing})
 
     def choice_of(self, job: Job) -> Choice:
         """The fastest variant of a job's kernel, timed on the first job that asks.
 
         Caches that could hold a part of its bytes are flushed before each pass.
         """
-        if self.once:
+        if not self.effort.rounds:
             return Choice(job.variants[0], {})
         if job.kernel not in self._chosen:
             with phase(f"choosing the variant of {job.op}", job.footprint_bytes):
@@ -187,7 +156,7 @@ class Workbench:
 
     def _fastest(self, job: Job) -> Choice:
         rates = bytes_per_s(
-            lambda variant: self._cold(job, variant), job.variants, _ROUNDS, self.clock
+            lambda variant: self._cold(job, variant), job.variants, self.effort.rounds, self.clock
         )
         best = {variant: passes[0] for variant, passes in rates.items()}
         return Choice(fastest(rates, _CLEARLY), best)
@@ -217,9 +186,10 @@ class Workbench:
 
     def pair(self, operation: Operation, ceiling: Operation, budget_seconds: float) -> Paired:
         """The samples of two operations in turn, or one of each."""
-        if self.once:
+        if not self.effort.measures:
             return sample_once(operation, ceiling, self.clock)
-        return sample_pair(operation, ceiling, budget_seconds, self.clock)
+        samples = self.effort.samples
+        return sample_pair(operation, ceiling, budget_seconds, self.clock, samples)
 
 
 def run_jobs(
@@ -242,14 +212,14 @@ def run_jobs(
         progress(f"verifying {job.op}", done / len(jobs))
         with phase(f"verifying {job.op}", job.footprint_bytes):
             job.verify(choice.variant)
-    verify_guards(bench.memories)
+    verify_guards(bench.pool.memories)
     bench.refill(regions)
     deadline = time.perf_counter() + budget_seconds
     timed: list[Streamed] = []
     for done, (job, choice) in enumerate(zip(jobs, choices, strict=True)):
         progress(job.name, done / len(jobs))
         left = deadline - time.perf_counter()
-        if left <= 0 and not bench.once:
+        if left <= 0 and bench.effort.measures:
             return timed, [job.name for job in jobs[done:]]
         paired = bench.sample(job, choice.variant, left / (len(jobs) - done))
         timed.append(Streamed(job, choice, paired))

@@ -8,6 +8,7 @@ import numpy as np
 
 from kvprof._core import CopyPlan, Memory
 from kvprof.layout import Once
+from kvprof.measure.ceilings import Link
 from kvprof.measure.jobs import Job, Workbench
 from kvprof.measure.regions import Region
 from kvprof.measure.tables import (
@@ -20,7 +21,7 @@ from kvprof.measure.tables import (
 )
 from kvprof.measure.verify import verify_block_copy, verify_swapped, verify_zero
 
-_LINK_OF = {"swap_out": "device_to_host", "swap_in": "host_to_device"}
+_LINK_OF: dict[str, Link] = {"swap_out": "device_to_host", "swap_in": "host_to_device"}
 
 
 def move_jobs(bench: Workbench, region: Region, runs: Runs, tokens: int) -> Iterator[Job]:
@@ -131,8 +132,8 @@ def _swap_job(
         sequences=sequences,
         tokens=length,
         run_bytes=_run_bytes(region),
-        footprint_bytes=plan.nbytes if bench.own_memory else 2 * plan.nbytes,
-        ceiling=_LINK_OF[operation] if bench.own_memory else "copy",
+        footprint_bytes=plan.nbytes if bench.pool.own_memory else 2 * plan.nbytes,
+        ceiling=_LINK_OF[operation] if bench.pool.own_memory else "copy",
         kernel=f"{operation} {region.part.cache.key}",
         variants=backend.variants("swap"),
         verify=verify,

@@ -11,6 +11,8 @@ CACHES_OVER = 5
 """A working set is at least this many times the last-level cache."""
 APART_OVER = 4
 """So many times the last-level cache are set apart for ceilings, a pass over each half of it."""
+SOURCE_OVER = 1
+"""So many parts of a device's own memory are rows to append, beside those above."""
 
 _GIB = 2**30
 _USABLE = 0.9
@@ -21,6 +23,8 @@ class Shares(Struct, frozen=True):
 
     Attributes
     ----------
+    own_memory
+        Whether it is a device's own, with a link to the host's; else it is the host's.
     of_free, most_bytes
         The default: one part in so many of what can be used, at most so many bytes.
     apart_bytes, apart_of
@@ -28,10 +32,12 @@ class Shares(Struct, frozen=True):
     host_of_pool, host_of_free, host_bytes
         Of the host: one part in so many of the memory and of what the host has, at most so much.
     batch_bytes, moved_bytes
-        What the sequences of a profile hold at the least, and what copies move at the most: a pass
-        must be long for the device's clock, and streaming more would cost samples and tell no more.
+        What the sequences of a profile hold at the least, and what copies move and appends take
+        their rows from at the most: a pass must be long for the device's clock, and streaming more
+        would cost samples and tell no more.
     """
 
+    own_memory: bool
     of_free: int
     most_bytes: int
     apart_bytes: int
@@ -44,6 +50,7 @@ class Shares(Struct, frozen=True):
 
 
 SHARED_WITH_THE_HOST = Shares(
+    own_memory=False,
     of_free=4,
     most_bytes=4 * _GIB,
     apart_bytes=_GIB // 2,
@@ -55,6 +62,7 @@ SHARED_WITH_THE_HOST = Shares(
     moved_bytes=_GIB // 4,
 )
 OF_ITS_OWN = Shares(
+    own_memory=True,
     of_free=2,
     most_bytes=16 * _GIB,
     apart_bytes=4 * _GIB,
@@ -70,67 +78,81 @@ and a link is told best by few long copies."""
 
 
 class PoolSizes(Struct, frozen=True):
-    """Bytes of blocks, of ceilings, and of the host's memory; and the least that tells enough."""
+    """Bytes of blocks and of ceilings, in one memory; of rows to append, and of the host's memory.
+
+    All but the last are parts of what is taken of the device.
+    """
 
     pool_bytes: int
     ceiling_bytes: int
+    source_bytes: int
     host_bytes: int
-    least_bytes: int
+
+
+class Available(Struct, frozen=True):
+    """What there is to divide: a kind of memory, the caches before it, what the host has free."""
+
     shares: Shares
     cache_bytes: int
     host_free_bytes: int
 
-    def of(self, total_bytes: int) -> PoolSizes:
-        """The same for a memory of so many bytes."""
-        shares = self.shares
-        return _divided(total_bytes, shares, self.cache_bytes, self.host_free_bytes)
+    @property
+    def least_bytes(self) -> int:
+        """So much that no cache serves it: the working set, and ceilings that flush it."""
+        return self._caches * self.cache_bytes
+
+    @property
+    def _caches(self) -> int:
+        return CACHES_OVER + APART_OVER + (SOURCE_OVER if self.shares.own_memory else 0)
+
+    def divide(self, total_bytes: int) -> PoolSizes:
+        """A memory of so many bytes into its parts.
+
+        Of a device's own memory a tenth are rows to append. Of the rest ceilings have the share of
+        this kind of memory, but four caches at least and no more than five leave; where less than
+        nine are there, between what five leave and four.
+        """
+        shares, apart = self.shares, APART_OVER * self.cache_bytes
+        source = total_bytes * SOURCE_OVER // self._caches if shares.own_memory else 0
+        source = min(source, shares.moved_bytes)
+        rest = total_bytes - source
+        spare = rest - CACHES_OVER * self.cache_bytes
+        share = min(max(apart, shares.apart_bytes), rest // shares.apart_of)
+        _, ceilings, _ = sorted((share, apart, spare))
+        host = min(
+            shares.host_bytes,
+            total_bytes // shares.host_of_pool,
+            self.host_free_bytes // shares.host_of_free,
+        )
+        return PoolSizes(rest - ceilings, ceilings, source, max(1, host))
 
 
-def pool_sizes(
-    stream_memory: int | None,
-    *,
-    available_bytes: int,
-    host_bytes: int,
-    cache_bytes: int,
-    own_memory: bool,
-) -> PoolSizes:
+def memory_to_take(stream_memory: int | None, free_bytes: int, available: Available) -> int:
     """How much to allocate: what was asked for, or the default, if that much can be used now.
 
     By default at least nine times the last-level cache: five for the working set and four for
-    ceilings, which also flush the caches.
+    ceilings, which also flush the caches. Of a device's own memory one more, of rows to append.
 
     Raises
     ------
     DeviceError
         When it is more than can be used; the message says how much would do.
     """
-    shares = OF_ITS_OWN if own_memory else SHARED_WITH_THE_HOST
-    least = (CACHES_OVER + APART_OVER) * cache_bytes
-    usable = int(available_bytes * _USABLE)
+    shares, usable = available.shares, int(free_bytes * _USABLE)
     wanted = stream_memory
     if wanted is None:
-        wanted = max(least, min(usable // shares.of_free, shares.most_bytes))
+        wanted = max(available.least_bytes, min(usable // shares.of_free, shares.most_bytes))
     if wanted > usable:
-        raise _too_much(wanted, usable, available_bytes, by_default=stream_memory is None)
-    return _divided(wanted, shares, cache_bytes, host_bytes)
-
-
-def _divided(total: int, shares: Shares, cache: int, host_free: int) -> PoolSizes:
-    apart = min(max(APART_OVER * cache, shares.apart_bytes), total // shares.apart_of)
-    apart = max(apart, min(APART_OVER * cache, total - CACHES_OVER * cache))
-    if total >= (CACHES_OVER + APART_OVER) * cache:
-        apart = min(apart, total - CACHES_OVER * cache)
-    host = min(shares.host_bytes, total // shares.host_of_pool, host_free // shares.host_of_free)
-    least = (CACHES_OVER + APART_OVER) * cache
-    return PoolSizes(total - apart, apart, max(1, host), least, shares, cache, host_free)
+        raise _too_much(wanted, usable, free_bytes, by_default=stream_memory is None)
+    return wanted
 
 
 def _too_much(wanted: int, usable: int, free: int, *, by_default: bool) -> DeviceError:
     mib = usable // 2**20
     if by_default:
         return DeviceError(
-            f"a profile needs {format_bytes(wanted)}, {CACHES_OVER + APART_OVER} times the "
-            f"last-level cache, and {format_bytes(usable)} can be used now",
+            f"a profile needs {format_bytes(wanted)}, many times the last-level cache, and "
+            f"{format_bytes(usable)} can be used now",
             hint=f"Give less with --stream-memory {mib}MiB; caches may serve it.",
         )
     return DeviceError(

@@ -11,11 +11,11 @@ from kvprof._core import OutOfBlocks
 from kvprof.accounting import cache_groups
 from kvprof.errors import DoesNotFitError, UsageError
 from kvprof.hookspecs import Engine
-from kvprof.measure.ageing import read_aged
+from kvprof.measure.ageing import AgedReads, read_aged
 from kvprof.measure.derived import capacity, decode_step, pool_balance
 from kvprof.measure.facts import allocation_facts, device_facts, fragmentation_facts
 from kvprof.measure.fit import fit
-from kvprof.measure.fragmentation import age
+from kvprof.measure.fragmentation import Aged, age
 from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
 from kvprof.measure.phases import phase
 from kvprof.measure.pool import Progress
@@ -27,7 +27,7 @@ from kvprof.measure.warnings import left_out_of_the_step, warnings
 from kvprof.model import Model
 from kvprof.plan import AllocationPlan
 from kvprof.profile_result import LengthFacts, OrderFacts, ProfileResult
-from kvprof.size import Request, size_placement
+from kvprof.size import Placement, Request, size_placement
 from kvprof.units import format_bytes
 
 _AGEING_SHARE = 0.3
@@ -102,6 +102,30 @@ def profile_model(
     VerificationError
         When a stream moved the wrong bytes.
     """
+    fitted = _fitted(model, engine, bench, settings)
+    measured = _measured(fitted, bench, settings, progress)
+    return _result(model, engine, bench, settings, fitted, measured)
+
+
+class _Fitted(Struct, frozen=True):
+    """The model as it is placed in the pool, and the request that this answers."""
+
+    placement: Placement
+    plan: AllocationPlan
+    request: Request
+
+
+class _Measured(Struct, frozen=True):
+    """What was streamed from a fresh pool, where its bytes stood after traffic, and from there."""
+
+    streamed: list[Streamed]
+    dropped: list[str]
+    aged: Aged
+    live: int
+    reads: AgedReads
+
+
+def _fitted(model: Model, engine: Engine, bench: Workbench, settings: Settings) -> _Fitted:
     lengths = settings.request.lengths
     longest = max((tokens for _, tokens in lengths), default=settings.tokens)
     placement, plan, sequences = fit(
@@ -112,19 +136,37 @@ def profile_model(
         tokens=plan.limits.max_model_len,
         sequences=sum(count for count, _ in lengths) or sequences,
     )
+    return _Fitted(placement, plan, request)
+
+
+def _measured(
+    fitted: _Fitted, bench: Workbench, settings: Settings, progress: Progress
+) -> _Measured:
+    placement, plan, request = fitted.placement, fitted.plan, fitted.request
     sparse = sparse_reads(placement.kept)
     streamed, dropped = _stream(bench, plan, sparse, request, settings, progress)
     progress("ageing the pool", 1.0)
     with phase("ageing the pool"):
         aged = age(plan, cache_groups(placement.layout), bench.pool.nbytes, bench.seed)
-    live = len(aged.allocator.sequences)
+    live = len(aged.allocator.sequences)  # before the batch takes their place
     reads = read_aged(
         bench, plan, sparse, aged, request, settings.operations, settings.budget_seconds, progress
     )
+    return _Measured(streamed, dropped, aged, live, reads)
 
-    streams = [*streamed, *reads.streamed]
+
+def _result(
+    model: Model,
+    engine: Engine,
+    bench: Workbench,
+    settings: Settings,
+    fitted: _Fitted,
+    measured: _Measured,
+) -> ProfileResult:
+    placement, plan, request = fitted.placement, fitted.plan, fitted.request
+    live, reads = measured.live, measured.reads
+    streams = [*measured.streamed, *reads.streamed]
     sized = size_placement(placement, engine.name, request)
-    rates = bench.ceilings.bytes_per_s
     order = plan.limits.order
     return ProfileResult(
         **{name: getattr(sized, name) for name in sized.__struct_fields__ if name != "balance"},
@@ -134,19 +176,19 @@ def profile_model(
         device=device_facts(bench),
         allocation=allocation_facts(bench, plan),
         streams=tuple(stream.facts() for stream in streams),
-        fragmentation=fragmentation_facts(aged, live, reads.against_fresh),
+        fragmentation=fragmentation_facts(measured.aged, live, reads.against_fresh),
         step=decode_step(
             placement.layout,
             request,
-            streamed,
-            rates,
+            measured.streamed,
+            bench.ceilings.bytes_per_s,
             settings.weights_bytes,
-            appends_read=bench.own_memory,
+            appends_read=bench.pool.own_memory,
         ),
         capacity=capacity(model, engine, settings.request, settings.capacity_bytes),
         capacity_memory_bytes=settings.capacity_bytes,
         warnings=(
-            *warnings(bench, live, streams, [*dropped, *reads.dropped]),
+            *warnings(bench, live, streams, [*measured.dropped, *reads.dropped]),
             *left_out_of_the_step(settings.operations, placement.layout),
         ),
     )
@@ -171,7 +213,7 @@ def _stream(
             f"sequences of --lengths: {error}",
             hint="Give a larger --stream-memory, or fewer or shorter sequences.",
         ) from None
-    bench.forget_placement()
+    bench.take_placement(regions)
     jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens, sparse)
     wanted = [job for job in jobs if settings.wants(job)]
     if not wanted:

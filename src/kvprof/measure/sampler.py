@@ -130,6 +130,7 @@ def sample_pair(
     ceiling: Operation,
     budget_seconds: float,
     clock: CoreClock | None = None,
+    most_samples: int = MAX_SAMPLES,
 ) -> Paired:
     """Run ceiling and operation in turn until the ratio is steady or the budget is spent.
 
@@ -144,7 +145,7 @@ def sample_pair(
     samples: list[_Sample] = []
     kept: list[_Sample] = []
     before = ceiling()
-    while len(kept) < MAX_SAMPLES and len(samples) < _BOTH * MAX_SAMPLES:
+    while len(kept) < most_samples and len(samples) < _BOTH * most_samples:
         timed = operation()
         after = ceiling()
         disturbances = [clock.disturbance(one) for one in (timed, before, after)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kvprof._core import Backend, Memory
 from kvprof.errors import KvprofError
 from kvprof.measure.checksum import WRAP, checksum, gathered, gathered_sum, sum_words
-from kvprof.measure.host_pages import MOST_BYTES, HostPages, Pages, See, host_pages
+from kvprof.measure.host_pages import MOST_BYTES, HostPages, Pages, See, host_pages, rows_of
 from kvprof.measure.regions import Region
 from kvprof.measure.tables import (
     Blocks,
@@ -148,28 +148,29 @@ def verify_append(
     memory: Memory,
     region: Region,
     slots: NDArray[np.int64],
-    rows: NDArray[np.uint8],
+    source: NDArray[np.uint8] | Memory,
     variant: str = "",
-    *,
-    source: Memory | None = None,
     see: See = host_pages,
 ) -> None:
     """Every row written equals its row of the source: the layers take them one after the other.
 
-    ``rows`` are the bytes of ``source``, or the source itself where there is none.
+    The source is ``[rows, row_bytes]``, or a memory of such rows, of which those that were written
+    are looked at.
     """
-    backend.append(memory, slot_plan(region, slots), rows if source is None else source, variant)
+    backend.append(memory, slot_plan(region, slots), source, variant)
+    row_bytes = region.row_bytes
+    rows = source.nbytes // row_bytes
     written = np.flatnonzero(slots >= 0)
     blocks = slots[written] // region.group.rows_per_block
     pages = see(memory, region, blocks)
     written = written[pages.has(blocks)]
-    step = max(1, _APPENDED_BYTES // rows.shape[1])
+    step = max(1, _APPENDED_BYTES // row_bytes)
     starts = np.cumsum([0, *(size for _, size in region.segments)])
     for layer, found in enumerate(pages.layers):
         for at in range(0, len(written), step):
             some = written[at : at + step]
             blocks, row = np.divmod(slots[some], region.group.rows_per_block)
-            expected = rows[(layer * len(slots) + some) % len(rows)]
+            expected = rows_of(source, (layer * len(slots) + some) % rows, row_bytes)
             for (offset, size), start in zip(region.segments, starts, strict=False):
                 there = _rows(found, region, offset, size)[pages.places(blocks), row]
                 same = np.array_equal(there, expected[:, start : start + size])

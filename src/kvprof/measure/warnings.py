@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from kvprof.device import emulated
 from kvprof.layout import CacheLayout
 from kvprof.measure.derived import step_streams
 from kvprof.measure.jobs import Streamed, Workbench
-from kvprof.measure.pool_sizes import APART_OVER, CACHES_OVER
 from kvprof.operations import STEP_OPERATIONS
 from kvprof.units import format_bytes
 
@@ -27,26 +27,47 @@ def warnings(
     bench: Workbench, live: int, streams: Sequence[Streamed], dropped: Sequence[str]
 ) -> Iterator[str]:
     """How the memory, the machine and the time fell short; ``dropped`` are jobs not timed."""
-    least = (CACHES_OVER + APART_OVER) * bench.backend.facts.last_level_cache_bytes
-    if bench.pool.nbytes + bench.pool.ceiling_bytes < least:
-        yield (
-            f"the memory streamed is less than {format_bytes(least)}, {CACHES_OVER + APART_OVER} "
-            "times the last-level cache: caches may have served a part of it; give a larger "
-            "--stream-memory"
-        )
+    yield from _of_the_device(bench)
     if not live:
         yield (
             "no request was live when the traffic stopped: the pool is too small for it to tell "
             "fragmentation; give a larger --stream-memory or fewer --tokens"
         )
-    if bench.once:
+    yield from _of_the_samples(bench, streams)
+    if dropped:
+        yield (
+            f"not measured within --time-budget: {'; '.join(dropped)}; where the decode step needs "
+            "one of them it takes its ceiling"
+        )
+
+
+def _of_the_device(bench: Workbench) -> Iterator[str]:
+    """What kept it, or its memory, from telling enough."""
+    if emulated(bench.backend):
+        yield (
+            "the device is emulated by the CPU: times, rates and ratios are the emulator's, and "
+            "say nothing of a device"
+        )
+    if not all(bench.backend.pinned):
+        yield "threads could not be pinned to their CPUs: the system may move them about"
+    pool = bench.pool
+    if pool.nbytes + pool.ceiling_bytes + pool.sources.nbytes < pool.least_bytes:
+        yield (
+            f"the memory streamed is less than {format_bytes(pool.least_bytes)}, many times the "
+            "last-level cache: caches may have served a part of it; give a larger --stream-memory"
+        )
+
+
+def _of_the_samples(bench: Workbench, streams: Sequence[Streamed]) -> Iterator[str]:
+    """How far they can be relied on."""
+    if not bench.effort.measures:
         yield (
             "--profiler-safe: each operation was timed by one pass of its first variant, beside "
             "one of its ceiling, with no caches flushed; no variants were compared, and no rate, "
             "ratio or step is a measurement"
         )
     noisy = sum(stream.paired.noisy for stream in streams)
-    if noisy and not bench.once:
+    if noisy and bench.effort.measures:
         yield (
             f"{noisy} of {len(streams)} streams are noisy: their ceiling, or their ratio, is not "
             "known to 5 %; compare ratios with care, give a longer --time-budget, or run again on "
@@ -57,11 +78,4 @@ def warnings(
     if disturbed:
         yield (
             f"{disturbed} samples were interrupted or throttled, of which {left_out} were left out"
-        )
-    if not all(bench.backend.pinned):
-        yield "threads could not be pinned to their CPUs: the system may move them about"
-    if dropped:
-        yield (
-            f"not measured within --time-budget: {'; '.join(dropped)}; where the decode step needs "
-            "one of them it takes its ceiling"
         )

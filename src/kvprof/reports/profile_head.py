@@ -88,7 +88,7 @@ def _bus(device: DeviceResult) -> Iterator[tuple[str, str]]:
 
 def _pages(device: DeviceResult, pool: AllocationResult) -> Iterator[str]:
     """What the system really gave: huge pages, nodes, locks."""
-    if not device.cpus:
+    if device.own_memory:
         yield f"the device's, allocated by {pool.policy}"
         yield f"{format_bytes(pool.host_bytes)} of the host pinned to swap with"
         return
@@ -106,7 +106,7 @@ def _pages(device: DeviceResult, pool: AllocationResult) -> Iterator[str]:
 def allocation_sheets(result: ProfileResult) -> list[Sheet]:
     """What an allocation by each policy costs, of a device with memory of its own."""
     costs = result.allocation.policies
-    if result.device.cpus or not costs:
+    if not result.device.own_memory or not costs:
         return []
     columns = (
         Column("policy", _LEFT),
@@ -125,4 +125,5 @@ def allocation_sheets(result: ProfileResult) -> list[Sheet]:
         )
         for cost in costs
     )
-    return [Sheet("Allocations of 2 MiB by each policy (measured)", columns, rows)]
+    size = format_bytes(costs[0].allocation_bytes)
+    return [Sheet(f"Allocations of {size} by each policy (measured)", columns, rows)]
