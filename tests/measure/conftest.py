@@ -101,6 +101,7 @@ def pool(backend: CpuBackend) -> Pool:
         least_bytes=0,
         seconds=0.0,
         touch_seconds=0.0,
+        policies=(),
         placed=Placed(None, None, None),
     )
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from kvprof._core import Backend, DeviceFault, OutOfBlocks
 from kvprof.device import own_memory
 from kvprof.errors import DeviceError
-from kvprof.units import format_bytes
 
 
 @contextmanager
@@ -21,22 +20,17 @@ def explained(backend: Backend) -> Iterator[None]:
         In place of a MemoryError and of a DeviceFault.
     """
     try:
-        try:
-            yield
-        except OutOfBlocks:
-            raise  # a pool's, which has nothing to do with the memory that is free
-        except MemoryError as error:
-            raise _out_of_memory(backend, error) from error
-    except DeviceFault as error:  # of a device that has failed even to say what is free, too
+        yield
+    except OutOfBlocks:
+        raise  # a pool's, which has nothing to do with the memory that is free
+    except MemoryError as error:
+        raise _out_of_memory(backend, error) from error
+    except DeviceFault as error:
         raise DeviceError(
             f"the device failed: {error}", hint="`kvprof doctor` says what it is like now."
         ) from error
 
 
 def _out_of_memory(backend: Backend, error: MemoryError) -> DeviceError:
-    free = format_bytes(backend.available_bytes())
     others = ", or end what else uses the device" if own_memory(backend) else ""
-    return DeviceError(
-        f"out of memory: {error}; the device has {free} free now",
-        hint=f"Try a smaller --stream-memory{others}.",
-    )
+    return DeviceError(f"out of memory: {error}", hint=f"Try a smaller --stream-memory{others}.")

@@ -14,6 +14,7 @@ _PAIRS = 20_000
 _REPEATS = 5
 _ALLOCATION_BYTES = 2 * 2**20
 _ALLOCATIONS = 32
+_FREE_SHARE = 4
 
 
 def block_ops_per_s() -> float:
@@ -35,16 +36,20 @@ def python_call_seconds() -> float:
 
 
 def policy_costs(backend: Backend) -> tuple[PolicyCost, ...]:
-    """Allocate and free 2 MiB 32 times by each policy of the device; its pages are not touched.
+    """Allocate and free 2 MiB by each policy of the device; its pages are not touched.
+
+    32 times, or as often as a quarter of what is free allows.
 
     Raises
     ------
     MemoryError
         When there is not so much.
     """
+    affordable = backend.available_bytes() // _FREE_SHARE // _ALLOCATION_BYTES
+    count = max(1, min(_ALLOCATIONS, affordable))
     found = []
     for policy in backend.policies:
-        cost = backend.allocation_cost(_ALLOCATION_BYTES, _ALLOCATIONS, policy)
+        cost = backend.allocation_cost(_ALLOCATION_BYTES, count, policy)
         found.append(
             PolicyCost(
                 policy,

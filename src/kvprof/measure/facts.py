@@ -50,7 +50,7 @@ def allocation_facts(bench: Workbench, plan: AllocationPlan) -> AllocationResult
         touch_seconds=pool.touch_seconds,
         block_ops_per_s=block_ops_per_s(),
         python_call_seconds=python_call_seconds(),
-        policies=bench.policies,
+        policies=pool.policies,
     )
 
 

@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from kvprof._core import Backend
 from kvprof.layout import Once
-from kvprof.measure.allocation import policy_costs
 from kvprof.measure.ceilings import STORES, Ceilings, Kind
 from kvprof.measure.effort import THOROUGH, Effort
 from kvprof.measure.phases import phase
@@ -116,7 +115,6 @@ class Workbench:
         self.pool = pool
         self.seed = seed
         self.effort = effort
-        self.policies = policy_costs(backend)
         self.clock = CoreClock()
         self.ceilings = Ceilings(backend, pool, self.clock, effort)
         self._chosen: dict[str, Choice] = {}

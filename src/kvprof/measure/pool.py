@@ -13,6 +13,7 @@ from kvprof._core import Backend, Memory
 from kvprof.device import own_memory
 from kvprof.errors import UsageError
 from kvprof.host import available_memory, huge_page_bytes, node_bytes
+from kvprof.measure.allocation import policy_costs
 from kvprof.measure.phases import phase
 from kvprof.measure.pool_sizes import (
     OF_ITS_OWN,
@@ -23,6 +24,7 @@ from kvprof.measure.pool_sizes import (
     memory_to_take,
 )
 from kvprof.measure.sources import Sources
+from kvprof.profile_result import PolicyCost
 
 Progress = Callable[[str, float], None]
 
@@ -58,6 +60,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     least_bytes: int
     seconds: float
     touch_seconds: float
+    policies: tuple[PolicyCost, ...]
     placed: Placed
 
     @property
@@ -102,6 +105,7 @@ def open_pool(
         When the backend has no such policy; the message says which it has.
     """
     _check_policy(backend, policy)
+    policies = policy_costs(backend)  # now, while there is memory left for it
     available = _available(backend)
     taken = memory_to_take(stream_memory, backend.available_bytes(), available)
     sizes = available.divide(taken)
@@ -126,6 +130,7 @@ def open_pool(
             least_bytes=available.least_bytes,
             seconds=allocated - started,
             touch_seconds=time.perf_counter() - allocated,
+            policies=policies,
             placed=_placed(memory, sizes.pool_bytes + sizes.ceiling_bytes),
         )
         undo.pop_all()

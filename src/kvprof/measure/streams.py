@@ -23,7 +23,7 @@ from kvprof.measure.tables import (
     shuffled,
     table_runs,
 )
-from kvprof.measure.updates import update_part
+from kvprof.measure.updates import update_part, update_plans
 from kvprof.measure.verify import verify_contiguous, verify_read, verify_update
 
 _VERIFIED_STATE_BYTES = 64 * 2**20
@@ -137,10 +137,11 @@ def _update_job(bench: Workbench, region: Region, runs: Runs, order: str, shape:
     state_bytes = region.row_bytes * len(region.part.layers)
     checked = runs[: max(1, _VERIFIED_STATE_BYTES // state_bytes)]
 
+    parts = list(zip(region.part.segments, update_plans(region, runs), strict=True))
+
     def run(variant: str) -> Timed:
         return one_pass(
-            update_part(backend, memory, region, runs, tensor, variant)
-            for tensor in range(len(region.segments))
+            update_part(backend, memory, segment, plan, variant) for segment, plan in parts
         )
 
     return Job(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kvprof._core import Backend, Memory, StreamResult
+from kvprof._core import Backend, Memory, PagePlan, StreamResult
 from kvprof.measure.regions import Region
 from kvprof.measure.tables import Runs, page_plan
 from kvprof.page_order import Segment
@@ -38,14 +38,19 @@ def element_of(segment: Segment) -> Element:
     return "bfloat16" if segment.dtype == "bfloat16" else "word64"
 
 
+def update_plans(region: Region, runs: Runs) -> list[PagePlan]:
+    """The address plan of each tensor of the states under the runs."""
+    return [page_plan(region, runs, segment) for segment in range(len(region.segments))]
+
+
 def update_part(
-    backend: Backend, memory: Memory, region: Region, runs: Runs, segment: int, variant: str
+    backend: Backend, memory: Memory, segment: Segment, plan: PagePlan, variant: str
 ) -> StreamResult:
-    """Update one tensor of the states under the runs, as an engine's kernel for it does."""
+    """Update one tensor of the states under a plan, as an engine's kernel for it does."""
     return backend.state_update(
         memory,
-        page_plan(region, runs, segment),
-        element=element_of(region.part.segments[segment]),
+        plan,
+        element=element_of(segment),
         addend=ADDEND,
         decay=DECAY,
         input=INPUT,

@@ -24,7 +24,7 @@ from kvprof.measure.tables import (
     slot_plan,
     whole_blocks_plan,
 )
-from kvprof.measure.updates import UPDATES, Updated, element_of, update_part
+from kvprof.measure.updates import UPDATES, Updated, element_of, update_part, update_plans
 
 _APPENDED_BYTES = 2**20
 
@@ -125,7 +125,10 @@ def verify_update(
     before = [
         [_segment(layer, region, index)[places] for layer in pages.layers] for index in tensors
     ]
-    sums = [update_part(backend, memory, region, runs, i, variant).checksum for i in tensors]
+    sums = [
+        update_part(backend, memory, segment, plan, variant).checksum
+        for segment, plan in zip(region.part.segments, update_plans(region, runs), strict=True)
+    ]
     after = see(memory, region, runs[:, 0])
     for index, segment in enumerate(region.part.segments):
         model: Updated = UPDATES[element_of(segment)]
