@@ -73,8 +73,7 @@ if ! "$python" -c 'from kvprof import _cuda as c; raise SystemExit(c.unavailable
   exit 3
 fi
 step tests 150 "$python" -m pytest -m gpu -q
-KVPROF_SANITIZE_SECONDS=40 step sanitize 130 env PATH="$(dirname "$(command -v "$python")"):$PATH" \
-  bash .ci/cuda_sanitize
+KVPROF_SANITIZE_SECONDS=40 PYTHON=$python step sanitize 130 bash .ci/cuda_sanitize
 sections=(ceilings reads updates append copies swaps span sparse allocation grid)
 benchmark=("$python" benchmarks/gpu.py --device "$device" -o "$out/gpu.json")
 step benchmark 240 "${benchmark[@]}" ${options[@]+"${options[@]}"} --sections "${sections[@]}"
