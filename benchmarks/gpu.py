@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gpu_bench import Bench, opened
+from gpu_bench import Bench, Effort, opened
 from gpu_copies import gathers, swaps, zeros_and_copies
 from gpu_device import device_facts, gpu_results_folder
-from gpu_pairs import Effort
 from gpu_profiles import allocations, grid, profiles
 from gpu_report import markdown
 from gpu_streams import Row, appends, reads, spans, sparse, updates
@@ -46,7 +45,7 @@ ONCE: dict[str, Rows] = {
     "grid": grid,
 }
 SECTIONS = ("ceilings", *BY_POLICY, *ONCE, "profiles")
-QUICK = Effort(pairs=5, seconds=0.2, scale=0.125)
+QUICK = Effort(seconds=0.2, scale=0.125)
 
 
 def ceilings_section(backend: _core.Backend, policies: list[str], effort: Effort) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def main() -> int:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--policies", nargs="+", help="allocation policies (all)")
     parser.add_argument("--device", default="cuda:0", help="cuda:0; cpu tries the program alone")
-    parser.add_argument("--quick", action="store_true", help="few pairs, small memory, one policy")
+    parser.add_argument("--quick", action="store_true", help="little time and memory, one policy")
     parser.add_argument("--scale", type=float, help="of all sizes; below 1 nothing counts (1)")
     parser.add_argument("-o", "--output", type=Path, help="results/<device>/gpu.json")
     arguments = parser.parse_args()
@@ -107,7 +106,7 @@ def main() -> int:
         return error.exit_code
     effort = QUICK if arguments.quick else Effort()
     if arguments.scale is not None:
-        effort = Effort(effort.pairs, effort.seconds, arguments.scale)
+        effort = Effort(effort.seconds, arguments.scale)
     policies = arguments.policies or backend.policies[: 1 if arguments.quick else None]
     about = device_facts(backend, arguments.device)
     output: Path = arguments.output or gpu_results_folder(about["name"]) / "gpu.json"
@@ -129,7 +128,6 @@ def main() -> int:
                 "date": figures["machine"]["date"],
                 "commit": figures["machine"]["commit"],
                 "seconds": time.perf_counter() - start,
-                "pairs": effort.pairs,
                 "scale": effort.scale,
             }
         figures |= {"machine": machine(), "device": about}

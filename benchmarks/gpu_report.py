@@ -76,7 +76,7 @@ def _measured(figures: dict[str, Any]) -> Iterator[str]:
         small = "" if about["scale"] == 1 else f", **sizes x {about['scale']:g}: nothing counts**"
         yield (
             f"- {name}: {about['date']} at commit {(about['commit'] or 'not known')[:12]}, "
-            f"{about['seconds']:.0f} s, {about['pairs']} pairs or more{small}"
+            f"{about['seconds']:.0f} s{small}"
         )
     for name, why in figures.get("failed", {}).items():
         yield f"- {name}: **failed**: {why}"
@@ -112,8 +112,8 @@ def _streams(title: str, rows: Any) -> Iterator[str]:
     if not rows:
         return
     yield from _section(title)
-    headings = ("policy", "operation", "run", "order", "bandwidth", "of ceiling", "quartiles", "by")
-    yield from table((*headings, "others", "pairs", ""), (_stream(row) for row in rows))
+    headings = ("policy", "operation", "run", "order", "bandwidth", "of ceiling", "by")
+    yield from table((*headings, "others", "samples", ""), (_stream(row) for row in rows))
 
 
 def _stream(row: dict[str, Any]) -> tuple[str, ...]:
@@ -130,10 +130,9 @@ def _stream(row: dict[str, Any]) -> tuple[str, ...]:
         row.get("order", ""),
         format_rate(row["bytes_per_s"]),
         f"{row['ratio']:.3f}",
-        f"{row['q1']:.3f} {row['q3']:.3f}",
         row["variant"],
         ", ".join(others),
-        f"{row['pairs']}" + (f", {row['dropped']} dropped" if row["dropped"] else ""),
+        f"{row['samples']}" + (f", {row['dropped']} dropped" if row["dropped"] else ""),
         "noisy" if row["noisy"] else "",
     )
 
