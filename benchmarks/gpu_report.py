@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gpu_copies import NO_CUPY
 from gpu_goals import goals
 from gpu_grid_report import grid_tables
 from report_table import table
@@ -155,8 +154,8 @@ def _gathers(rows: list[dict[str, Any]]) -> Iterator[str]:
     )
     headings = ("policy", "page", "bandwidth", "of the copy ceiling", "by")
     yield from table((*headings, *(f"CuPy's {name}" for name in names)), cells)
-    if any(row["cupy"] == NO_CUPY for row in rows):
-        yield f"CuPy: {NO_CUPY}."
+    for why in dict.fromkeys(row["cupy"] for row in rows if not row["against"]):
+        yield f"Without CuPy: {why}."
         yield ""
 
 
