@@ -33,10 +33,11 @@ KINDS: tuple[_core.Ceiling, ...] = ("read", "write", "copy", "rmw")
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: at most so long for each comparison, and the scale of sizes."""
+    """Seconds at most for each comparison, the scale of sizes, and seconds for all profiles."""
 
     seconds: float = 1.0
     scale: float = 1.0
+    profile_seconds: float = 120.0
 
     def bytes(self, nbytes: float) -> int:
         """So many bytes at this scale, a multiple of 2 MiB."""
