@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pairs import compare
 
 from kvprof import _core
-from kvprof.measure.sampler import CoreClock, Operation, Timed, sample_pair
+from kvprof.measure.sampler import CoreClock, Operation, Timed
 
 KIB = 1024
 READ_PAGES = [KIB << shift for shift in range(0, 9)]
@@ -210,17 +211,8 @@ def ceilings(bench: Bench) -> dict[str, dict[str, float]]:
 
 
 def compared(bench: Bench, operation: Operation, against: Operation) -> dict[str, Any]:
-    """An operation and what it is compared with, in turn: the median ratio and its spread."""
-    paired = sample_pair(operation, against, bench.seconds, bench.clock)
-    return {
-        "bytes_per_s": paired.bytes_per_s,
-        "against_bytes_per_s": paired.ceiling_bytes_per_s,
-        "ratio": paired.ratio,
-        "samples": len(paired.seconds),
-        "dropped": paired.dropped,
-        "disturbed": paired.disturbed,
-        "noisy": paired.noisy,
-    }
+    """An operation and what it is compared with, in turn."""
+    return compare(operation, against, bench.seconds, bench.clock)
 
 
 def stream_rows(bench: Bench, tops: dict[str, dict[str, float]]) -> Iterator[dict[str, Any]]:

@@ -13,13 +13,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpu_bench import Bench, opened
+from gpu_bench import Bench, Effort, opened
 from gpu_copies import gathers, swaps, zeros_and_copies
 from gpu_device import device_facts, gpu_results_folder
-from gpu_pairs import Effort
 from gpu_profiles import allocations, grid, profiles
 from gpu_report import markdown
 from gpu_streams import Row, appends, reads, spans, sparse, updates
@@ -46,7 +47,7 @@ ONCE: dict[str, Rows] = {
     "grid": grid,
 }
 SECTIONS = ("ceilings", *BY_POLICY, *ONCE, "profiles")
-QUICK = Effort(pairs=5, seconds=0.2, scale=0.125)
+QUICK = Effort(seconds=0.2, scale=0.125)
 
 
 def ceilings_section(backend: _core.Backend, policies: list[str], effort: Effort) -> dict[str, Any]:
@@ -88,55 +89,91 @@ def section(
         return rows_section(backend, policies, effort, BY_POLICY[name])
     if name in ONCE:
         return rows_section(backend, policies[:1], effort, (ONCE[name],))
-    return profiles(device, effort.scale)
+    return profiles(device, effort.scale, effort.profile_seconds)
 
 
-def main() -> int:
+def record(figures: dict[str, Any], name: str, effort: Effort, measure: Callable[[], Any]) -> bool:
+    """Put a section's figures among the others, or why there are none; whether all went well."""
+    start = time.perf_counter()
+    try:
+        found = measure()
+    except Exception as error:  # one section must not end the others
+        why = f"{type(error).__name__}: {error}"
+        print(f"{name} failed: {why}", file=sys.stderr)
+        figures.setdefault("failed", {})[name] = why
+        return False
+    figures[name] = found
+    figures.get("failed", {}).pop(name, None)
+    figures.setdefault("measured", {})[name] = {
+        "date": figures["machine"]["date"],
+        "commit": figures["machine"]["commit"],
+        "seconds": time.perf_counter() - start,
+        "scale": effort.scale,
+    }
+    return name != "profiles" or not any("failed" in row for row in found)
+
+
+def unknown(about: dict[str, Any], commit: str | None) -> Iterator[str]:
+    """What a result will not say, and what it takes that it does."""
+    if commit is None:
+        yield "commit not known: no git or no repository here; set KVPROF_COMMIT"
+    if not about["nvidia_smi"]:
+        yield "driver, clocks and power not known: nvidia-smi is not here, or does not answer"
+    if about["datasheet"] is None:
+        yield f"no datasheet of {about['name']} is known: its promise is not compared with"
+    if about["cupy"] is None:
+        yield "cupy is not installed: gathers are not compared with it"
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--policies", nargs="+", help="allocation policies (all)")
     parser.add_argument("--device", default="cuda:0", help="cuda:0; cpu tries the program alone")
-    parser.add_argument("--quick", action="store_true", help="few pairs, small memory, one policy")
+    parser.add_argument("--quick", action="store_true", help="little time and memory, one policy")
     parser.add_argument("--scale", type=float, help="of all sizes; below 1 nothing counts (1)")
+    parser.add_argument(
+        "--profile-seconds", type=float, default=120.0, help="for all profiles together (120)"
+    )
     parser.add_argument("-o", "--output", type=Path, help="results/<device>/gpu.json")
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--print-folder", action="store_true", help="say where results go, and measure nothing"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = _arguments()
+    device: str = arguments.device
     try:
-        backend = open_device(arguments.device)
+        backend = open_device(device)
     except KvprofError as error:
         print(f"nothing measured: {error.args[0]}", file=sys.stderr)
         return error.exit_code
-    effort = QUICK if arguments.quick else Effort()
+    about, here = device_facts(backend, device), machine()
+    for line in unknown(about, here["commit"]):
+        print(f"note: {line}", file=sys.stderr)
+    folder = gpu_results_folder(about["name"])
+    if arguments.print_folder:
+        print(folder)
+        return 0
+    effort = replace(
+        QUICK if arguments.quick else Effort(), profile_seconds=arguments.profile_seconds
+    )
     if arguments.scale is not None:
-        effort = Effort(effort.pairs, effort.seconds, arguments.scale)
+        effort = replace(effort, scale=arguments.scale)
     policies = arguments.policies or backend.policies[: 1 if arguments.quick else None]
-    about = device_facts(backend, arguments.device)
-    output: Path = arguments.output or gpu_results_folder(about["name"]) / "gpu.json"
+    output: Path = arguments.output or folder / "gpu.json"
     figures: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
-    failed = 0
+    failed = False
     for name in arguments.sections:
-        start = time.perf_counter()
-        try:
-            found = section(name, backend, arguments.device, policies, effort)
-        except Exception as error:  # one section must not end the others
-            print(f"{name} failed: {type(error).__name__}: {error}", file=sys.stderr)
-            figures.setdefault("failed", {})[name] = f"{type(error).__name__}: {error}"
-            failed += 1
-        else:
-            figures |= {"machine": machine(), "device": about, name: found}
-            figures.get("failed", {}).pop(name, None)
-            failed += name == "profiles" and any("failed" in row for row in found)
-            figures.setdefault("measured", {})[name] = {
-                "date": figures["machine"]["date"],
-                "commit": figures["machine"]["commit"],
-                "seconds": time.perf_counter() - start,
-                "pairs": effort.pairs,
-                "scale": effort.scale,
-            }
         figures |= {"machine": machine(), "device": about}
+        measure = partial(section, name, backend, device, policies, effort)
+        failed |= not record(figures, name, effort, measure)
         write(figures, output)
         output.with_suffix(".md").write_text(markdown(figures), encoding="utf-8")
     sys.stdout.write(markdown(figures))
-    return 1 if failed else 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from cpu_streams import Order, fastest
-from gpu_pairs import Effort, compare
+from pairs import compare
 
 from kvprof import _core
 from kvprof.measure.sampler import CoreClock, Operation
@@ -29,6 +29,19 @@ CEILING_STEP = 8 * KIB
 PART_OF_AVAILABLE = 4
 """The memory, its source and its copies must fit beside one another on a small device."""
 KINDS: tuple[_core.Ceiling, ...] = ("read", "write", "copy", "rmw")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Seconds at most for each comparison, the scale of sizes, and seconds for all profiles."""
+
+    seconds: float = 1.0
+    scale: float = 1.0
+    profile_seconds: float = 120.0
+
+    def bytes(self, nbytes: float) -> int:
+        """So many bytes at this scale, a multiple of 2 MiB."""
+        return max(1, int(nbytes * self.scale) >> 21) << 21
 
 
 @dataclass(frozen=True)
@@ -98,7 +111,7 @@ def _ceilings(bench: Bench) -> dict[str, dict[str, float]]:
 
 def compared(bench: Bench, operation: Operation, against: Operation) -> dict[str, Any]:
     """An operation and what it is compared with, in turn."""
-    return compare(operation, against, bench.effort, bench.clock)
+    return compare(operation, against, bench.effort.seconds, bench.clock)
 
 
 def best_compared(

@@ -71,7 +71,7 @@ def gathers(bench: Bench) -> Iterator[Row]:
         variants = backend.variants("block_copy")
         found = best_compared(bench, run, variants, bench.ceiling("copy", 2 * plan.nbytes))
         best = found["variant"]
-        baselines = _cupy_baselines(bench, page_bytes, half, order)
+        baselines, why_none = _baselines(bench, page_bytes, half, order)
         against = {
             name: compared(bench, partial(run, best), baseline)
             for name, baseline in baselines.items()
@@ -79,7 +79,7 @@ def gathers(bench: Bench) -> Iterator[Row]:
         yield {
             "op": "gather",
             "run_bytes": page_bytes,
-            "cupy": _fastest_take(against) if against else NO_CUPY,
+            "cupy": _fastest_take(against) if against else why_none,
             "against": against,
         } | found
 
@@ -90,16 +90,27 @@ def _fastest_take(against: dict[str, Any]) -> str:
     return min(takes, key=lambda name: float(against[name]["ratio"]))
 
 
-def _cupy_baselines(
+def _baselines(
     bench: Bench, page_bytes: int, half: int, order: Order
-) -> dict[str, Callable[[], Pass]]:
-    """CuPy's take, copyto and a plain device copy of the same bytes; none without CuPy."""
-    try:
-        cupy = import_module("cupy")
-    except ImportError:
-        return {}
+) -> tuple[dict[str, Callable[[], Pass]], str]:
+    """CuPy's ways to do the same, or why there are none."""
     if bench.memory.on_host:
-        return {}
+        return {}, "cupy reads no memory of the host"
+    try:
+        found = _cupy_baselines(import_module("cupy"), bench, page_bytes, half, order)
+        for run in found.values():
+            run()
+    except ImportError:
+        return {}, NO_CUPY
+    except Exception as error:  # its wheel may not fit this driver, which only a launch shows
+        return {}, f"cupy failed: {type(error).__name__}: {error}".splitlines()[0]
+    return found, ""
+
+
+def _cupy_baselines(
+    cupy: Any, bench: Bench, page_bytes: int, half: int, order: Order
+) -> dict[str, Callable[[], Pass]]:
+    """CuPy's take, copyto and a plain device copy of the same bytes."""
     pool = cupy.asarray(bench.memory)
     count = len(order)
     source = pool[: half * page_bytes]

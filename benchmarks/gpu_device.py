@@ -28,6 +28,9 @@ DATASHEETS: tuple[tuple[str, float, str], ...] = (
 """A pattern of the device's name, its memory's bytes per second, and who says so; the first that
 fits. A name without its form factor fits none."""
 
+MOST_SECONDS = 20.0
+"""A driver that is being reset keeps nvidia-smi waiting."""
+
 _SMI_FIELDS = (
     "driver_version",
     "clocks.max.sm",
@@ -114,7 +117,13 @@ def _nvidia_smi(name: str) -> dict[str, str]:
 def _output(program: str, *arguments: str) -> str:
     if shutil.which(program) is None:
         return ""
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    command = [program, *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=MOST_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 

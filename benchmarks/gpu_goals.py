@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gpu_copies import NO_CUPY
 from gpu_profiles import GOAL_ARCH
 
 from kvprof.units import format_bytes, format_seconds
@@ -93,8 +92,8 @@ def _datasheet(figures: dict[str, Any]) -> Iterator[Goal]:
 
 def _gather(row: dict[str, Any]) -> Goal:
     what = f"gather of {_pages(row)}, of cupy.take"
-    if row["cupy"] == NO_CUPY:
-        return what, f"{TAKE_GOAL}", NO_CUPY, "-"
+    if not row["against"]:
+        return what, f"{TAKE_GOAL}", row["cupy"], "-"
     return _ratio(f"{what} ({row['cupy']})", TAKE_GOAL, row["against"][row["cupy"]])
 
 

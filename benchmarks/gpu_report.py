@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gpu_copies import NO_CUPY
 from gpu_goals import goals
 from gpu_grid_report import grid_tables
 from report_table import table
@@ -76,7 +75,7 @@ def _measured(figures: dict[str, Any]) -> Iterator[str]:
         small = "" if about["scale"] == 1 else f", **sizes x {about['scale']:g}: nothing counts**"
         yield (
             f"- {name}: {about['date']} at commit {(about['commit'] or 'not known')[:12]}, "
-            f"{about['seconds']:.0f} s, {about['pairs']} pairs or more{small}"
+            f"{about['seconds']:.0f} s{small}"
         )
     for name, why in figures.get("failed", {}).items():
         yield f"- {name}: **failed**: {why}"
@@ -112,8 +111,8 @@ def _streams(title: str, rows: Any) -> Iterator[str]:
     if not rows:
         return
     yield from _section(title)
-    headings = ("policy", "operation", "run", "order", "bandwidth", "of ceiling", "quartiles", "by")
-    yield from table((*headings, "others", "pairs", ""), (_stream(row) for row in rows))
+    headings = ("policy", "operation", "run", "order", "bandwidth", "of ceiling", "by")
+    yield from table((*headings, "others", "samples", ""), (_stream(row) for row in rows))
 
 
 def _stream(row: dict[str, Any]) -> tuple[str, ...]:
@@ -130,10 +129,9 @@ def _stream(row: dict[str, Any]) -> tuple[str, ...]:
         row.get("order", ""),
         format_rate(row["bytes_per_s"]),
         f"{row['ratio']:.3f}",
-        f"{row['q1']:.3f} {row['q3']:.3f}",
         row["variant"],
         ", ".join(others),
-        f"{row['pairs']}" + (f", {row['dropped']} dropped" if row["dropped"] else ""),
+        f"{row['samples']}" + (f", {row['dropped']} dropped" if row["dropped"] else ""),
         "noisy" if row["noisy"] else "",
     )
 
@@ -156,8 +154,8 @@ def _gathers(rows: list[dict[str, Any]]) -> Iterator[str]:
     )
     headings = ("policy", "page", "bandwidth", "of the copy ceiling", "by")
     yield from table((*headings, *(f"CuPy's {name}" for name in names)), cells)
-    if any(row["cupy"] == NO_CUPY for row in rows):
-        yield f"CuPy: {NO_CUPY}."
+    for why in dict.fromkeys(row["cupy"] for row in rows if not row["against"]):
+        yield f"Without CuPy: {why}."
         yield ""
 
 

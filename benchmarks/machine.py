@@ -57,7 +57,9 @@ def write(figures: dict[str, Any], output: Path | None) -> None:
     """Write the figures as JSON, when a file was given."""
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        part = output.with_suffix(".part")  # who is stopped while writing leaves the old file whole
+        part.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        part.replace(output)
 
 
 def _cpuinfo(field: str) -> str | None:
