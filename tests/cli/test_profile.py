@@ -341,6 +341,8 @@ def test_reports_for_people(session_cli):
 
 
 def test_more_memory_than_there_is(fails):
+    message = fails(3, "profile", "--arch", "mla", "--stream-memory", "1")
+    assert "less than the 1 MiB" in message
     message = fails(3, "profile", "--arch", "mla", "--stream-memory", "900TiB")
     assert "900 TiB" in message
     largest = message.split("Try --stream-memory ")[1].split()[0]

@@ -150,6 +150,10 @@ def test_more_than_the_device_has_is_refused(fails) -> None:
     )
     assert str(4 * 2**40) in message
     assert "free" in message
+    few = fails(
+        3, "profile", "--arch", "mla", "--device", "cuda:0", "--stream-memory", "1", env=KEPT
+    )
+    assert "less than the 1 MiB" in few
 
 
 def test_a_device_that_is_not_there_is_refused(fails) -> None:
@@ -164,7 +168,8 @@ def test_a_device_that_is_not_there_is_refused(fails) -> None:
         ({"CUDA_VISIBLE_DEVICES": ""}, "CUDA_VISIBLE_DEVICES"),
         ({"KVPROF_EMULATED_DRIVER_VERSION": "12020"}, "serves CUDA 12.2"),
         ({"KVPROF_EMULATED_FAIL_AT": "cudaMalloc:3,cudaMalloc:4,cudaMalloc:5"}, "bytes"),
-        ({"KVPROF_EMULATED_FAIL_AT": "cudaMallocHost:2"}, "page-locked"),
+        ({"KVPROF_EMULATED_FAIL_AT": "cudaMallocHost:2"}, "bytes of the host's are available"),
+        ({"KVPROF_EMULATED_FAIL_AT": "cuDevicePrimaryCtxRetain:1"}, "another process"),
         ({"KVPROF_EMULATED_FAIL_AT": "cudaLaunchKernel:40"}, "failed"),
         ({"KVPROF_EMULATED_DEVICE_BYTES": "4194304"}, "--stream-memory"),
     ],

@@ -16,6 +16,7 @@ SOURCE_OVER = 1
 
 _GIB = 2**30
 _USABLE = 0.9
+_LEAST_BYTES = 2**20
 
 
 class Shares(Struct, frozen=True):
@@ -136,12 +137,19 @@ def memory_to_take(stream_memory: int | None, free_bytes: int, available: Availa
     Raises
     ------
     DeviceError
-        When it is more than can be used; the message says how much would do.
+        When it is more than can be used, or too little for any pass; the message says what would
+        do.
     """
     shares, usable = available.shares, int(free_bytes * _USABLE)
     wanted = stream_memory
     if wanted is None:
         wanted = max(available.least_bytes, min(usable // shares.of_free, shares.most_bytes))
+    if wanted < _LEAST_BYTES:
+        raise DeviceError(
+            f"--stream-memory of {format_bytes(wanted)} is less than the "
+            f"{format_bytes(_LEAST_BYTES)} that a pass needs",
+            hint="Several last-level caches tell something; the default is enough.",
+        )
     if wanted > usable:
         raise _too_much(wanted, usable, free_bytes, by_default=stream_memory is None)
     return wanted
