@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from kvprof._core import CpuBackend
 from kvprof.accounting import CacheGroup, cache_groups
 from kvprof.config_file import parse_config
+from kvprof.measure.allocation import policy_costs
 from kvprof.measure.jobs import Workbench
 from kvprof.measure.pool import Placed, Pool
 from kvprof.measure.pool_sizes import OF_ITS_OWN, SHARED_WITH_THE_HOST
@@ -101,7 +102,7 @@ def pool(backend: CpuBackend) -> Pool:
         least_bytes=0,
         seconds=0.0,
         touch_seconds=0.0,
-        policies=(),
+        policies=policy_costs(backend),
         placed=Placed(None, None, None),
     )
 
