@@ -55,7 +55,7 @@ def ceilings_section(backend: _core.Backend, policies: list[str], effort: Effort
     found = {}
     for policy in policies:
         with opened(backend, policy, effort) as bench:
-            found[policy] = {"bytes": bench.memory.nbytes, "bytes_per_s": bench.rates}
+            found[policy] = {"bytes": bench.nbytes, "bytes_per_s": bench.rates}
     return found
 
 
