@@ -16,8 +16,12 @@ UPDATE_SIZES = [16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB]
 APPEND_ROWS = [576, 656, KIB, 8 * KIB]
 APPEND_BYTES = [64 * MIB, 512 * MIB]
 SPAN_PAGES = [KIB, 4 * KIB, 16 * KIB, 64 * KIB]
-SPANS = [2 * GIB, 8 * GIB, 32 * GIB, 72 * GIB]
-PART_FOR_SPAN = 0.9
+SPANS = [2 * GIB, 8 * GIB, 32 * GIB]
+BEYOND = 64 * GIB
+"""The last span is larger, where the device has so much: all that can be had of ``MOST_SPAN``."""
+MOST_SPAN = 72 * GIB
+PART_FOR_SPAN = 0.95
+"""Of what is free beside the pages and the ceilings."""
 INDEX_ROW_BYTES = 132
 """128 fp8 values of an indexer's key and their scale (DeepSeek-V3.2)."""
 INDEX_BLOCK_ROWS = 64
@@ -144,9 +148,8 @@ def spans(bench: Bench) -> Iterator[Row]:
 
     It costs address translation; the bytes are as many.
     """
-    backend, effort = bench.backend, bench.effort
-    most = int(PART_FOR_SPAN * backend.available_bytes())
-    sizes = [size for size in map(effort.bytes, SPANS) if bench.nbytes <= size <= most]
+    backend = bench.backend
+    sizes = _span_sizes(bench, int(PART_FOR_SPAN * backend.available_bytes()))
     if not sizes:
         return
     pool = backend.allocate(max(sizes), bench.policy)
@@ -157,6 +160,14 @@ def spans(bench: Bench) -> Iterator[Row]:
                 yield _span(bench, pool, span_bytes, page_bytes)
     finally:
         pool.release()
+
+
+def _span_sizes(bench: Bench, most: int) -> list[int]:
+    effort = bench.effort
+    last = min(effort.bytes(MOST_SPAN), most >> 21 << 21)
+    beyond = [last] if last > effort.bytes(BEYOND) else []
+    fit = [size for size in map(effort.bytes, SPANS) if bench.nbytes <= size <= most]
+    return fit + beyond
 
 
 def _span(bench: Bench, pool: _core.Memory, span_bytes: int, page_bytes: int) -> Row:
