@@ -21,6 +21,7 @@ from typing import Any
 from gpu_bench import Bench, Effort, opened
 from gpu_copies import gathers, swaps, zeros_and_copies
 from gpu_device import device_facts, gpu_results_folder
+from gpu_link import linked
 from gpu_profiles import allocations, grid, profiles
 from gpu_report import markdown
 from gpu_streams import Row, appends, reads, spans, sparse, updates
@@ -29,6 +30,7 @@ from machine import machine, write
 from kvprof import _core
 from kvprof.device import open_device
 from kvprof.errors import KvprofError
+from kvprof.measure.ceilings import LINK_KINDS
 
 Rows = Callable[[Bench], Iterator[Row]]
 
@@ -51,11 +53,13 @@ QUICK = Effort(seconds=0.2, scale=0.125)
 
 
 def ceilings_section(backend: _core.Backend, policies: list[str], effort: Effort) -> dict[str, Any]:
-    """Bytes per second by policy, kind and variant, and the bytes of one pass."""
+    """Bytes per second by policy, kind and variant, and the bytes of one pass by kind."""
     found = {}
     for policy in policies:
-        with opened(backend, policy, effort) as bench:
-            found[policy] = {"bytes": bench.memory.nbytes, "bytes_per_s": bench.rates}
+        with opened(backend, policy, effort) as bench, linked(bench) as link:
+            sizes = dict.fromkeys(bench.rates, bench.nbytes)
+            sizes |= dict.fromkeys(LINK_KINDS, link.host.nbytes)
+            found[policy] = {"bytes": sizes, "bytes_per_s": bench.rates | link.rates()}
     return found
 
 

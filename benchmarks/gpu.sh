@@ -16,25 +16,40 @@ build=yes
 options=()
 seconds=480
 out=
-usage() { sed -n 's/^#  *\(benchmarks.gpu.sh .*\)/usage: \1/p' "$0"; exit 2; }
+usage=$(sed -n 's/^#  *\(benchmarks.gpu.sh .*\)/usage: \1/p' benchmarks/gpu.sh)
+wrong() { echo "gpu.sh: $1, see --help" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
+    --device | --scale | --seconds)
+      [ $# -gt 1 ] && [ -n "$2" ] && [ "${2#-}" = "$2" ] || wrong "$1 needs a value" ;;
+  esac
+  case $1 in
+    --help) echo "$usage"; exit 0 ;;
     --quick) options+=(--quick) ;;
     --no-build) build=no ;;
-    --device) device=${2-}; shift ;;
-    --scale) options+=(--scale "${2-}"); shift ;;
-    --seconds) seconds=${2-}; shift ;;
-    -*) usage ;;
-    *) out=$1 ;;
+    --device) device=$2; shift ;;
+    --scale) options+=(--scale "$2"); shift ;;
+    --seconds) seconds=$2; shift ;;
+    -*) wrong "no option $1" ;;
+    *) [ -z "$out" ] || wrong "one OUT, not two"; out=$1 ;;
   esac
-  shift || usage
+  shift
 done
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || wrong "--seconds takes a whole number, not $seconds"
 
 PATH=$PATH:/usr/local/cuda/bin
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # CuPy fails where it cannot keep its kernels.
 [ -w "${HOME:-}" ] || export CUPY_CACHE_DIR=$work/cupy PIP_NO_CACHE_DIR=1
+say_folder() { "$python" benchmarks/gpu.py --device "$device" --print-folder; }
+
+# What leaves nothing behind where there is nothing to measure.
+if [ "$build" = yes ]; then
+  "$python" benchmarks/gpu_ready.py || exit
+else
+  folder=$(say_folder) || exit
+fi
 logs=${out:-build/gpu}/logs
 mkdir -p "$logs" && rm -f "$logs"/*.log && : >"$logs/summary" || { echo "nothing measured: set OUT to a folder that can be written"; exit 1; }
 logs=$(cd "$logs" && pwd)
@@ -67,7 +82,6 @@ step() {
 }
 
 if [ "$build" = yes ]; then
-  "$python" benchmarks/gpu_ready.py || exit
   # Into a folder of its own: whoever runs this may not, or should not, change the environment. For
   # this device only: one of three architectures. Every pip passes CMAKE_ARGS on.
   site=$PWD/build/gpu/site
@@ -83,9 +97,9 @@ if [ "$build" = yes ]; then
     *) echo "nothing measured: ${found:-no kvprof} hides what was built, an editable install?"
        echo "Uninstall it, or measure it with --no-build."; exit 1 ;;
   esac
+  folder=$(say_folder) || exit
 fi
 
-folder=$("$python" benchmarks/gpu.py --device "$device" --print-folder) || exit
 if [ -z "$out" ]; then
   out=$folder
   mkdir -p "$out/logs" && cp "$logs"/* "$out/logs/" || exit 1

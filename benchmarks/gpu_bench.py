@@ -1,8 +1,9 @@
 """A device, a memory on it by one policy, its ceilings, and how two operations are compared.
 
-An operation runs between two passes of the ceiling that move as many bytes; what counts is the
-median of the pairwise ratios. A working set is many times the L2, and the ceiling between two
-passes of an operation has been over other bytes, so neither finds its bytes in the cache.
+An operation runs between two passes of the ceiling, each over as many bytes as all pages have; what
+counts is the median of the pairwise ratios. Ceilings have two areas of their own behind the pages,
+as in a profile, and take them in turn. Each of the three is many times the L2, so neither an
+operation nor a ceiling finds its bytes in the cache.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -23,10 +26,11 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 CACHES_OVER = 20
-LEAST_MEMORY_BYTES = 2 * GIB
-LEAST_READ_BYTES = GIB
-CEILING_STEP = 8 * KIB
-PART_OF_AVAILABLE = 4
+LEAST_BYTES = 2 * GIB
+"""A launch over less would not be long enough for the device's clock."""
+PARTS = 3
+"""Pages, and the two areas of the ceilings."""
+PART_OF_AVAILABLE = 8
 """The memory, its source and its copies must fit beside one another on a small device."""
 KINDS: tuple[_core.Ceiling, ...] = ("read", "write", "copy", "rmw")
 
@@ -46,39 +50,47 @@ class Effort:
 
 @dataclass(frozen=True)
 class Bench:
-    """What streams run on. ``read_bytes`` of the memory are streamed by one launch."""
+    """What streams run on: pages in the first ``nbytes`` of the memory, which a launch streams all.
+
+    As many bytes follow twice, for ceilings.
+    """
 
     backend: _core.Backend
     memory: _core.Memory
-    read_bytes: int
+    nbytes: int
     effort: Effort
     policy: str
     clock: CoreClock
     rng: np.random.Generator
     rates: dict[str, dict[str, float]] = field(default_factory=dict)
     """Bytes per second of each variant of each ceiling, fastest first."""
+    _areas: Iterator[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_areas", cycle((self.nbytes, 2 * self.nbytes)))
 
     def pages(self, page_bytes: int) -> int:
-        return self.memory.nbytes // page_bytes
+        return self.nbytes // page_bytes
 
     def contiguous(self, page_bytes: int) -> Order:
-        """As many pages as one launch reads, from the first on."""
-        return np.arange(max(1, self.read_bytes // page_bytes))
+        """All pages, one after the other."""
+        return np.arange(self.pages(page_bytes))
 
     def shuffled(self, page_bytes: int) -> Order:
-        """As many, drawn from the whole memory."""
-        count = max(1, self.read_bytes // page_bytes)
-        return self.rng.choice(self.pages(page_bytes), count, replace=False)
+        """All pages in any order."""
+        return self.rng.permutation(self.pages(page_bytes))
 
-    def ceiling(self, kind: _core.Ceiling, nbytes: int | None = None) -> Operation:
-        """The fastest pass of that kind over the first ``nbytes``, whole blocks of 8 KiB.
+    def area(self) -> int:
+        """Where the area of the next ceiling begins: the one that the last did not touch."""
+        return next(self._areas)
 
-        A copy goes to the second half of them, which must not begin within a cache line.
-        """
-        variant = next(iter(self.rates[kind]))
-        wanted = self.memory.nbytes if nbytes is None else -(-nbytes // CEILING_STEP) * CEILING_STEP
-        over = min(wanted, self.memory.nbytes)
-        return lambda: self.backend.ceiling(self.memory, kind, variant, 0, over)
+    def ceiling_pass(self, kind: _core.Ceiling, variant: str) -> _core.StreamResult:
+        """One pass over the next area."""
+        return self.backend.ceiling(self.memory, kind, variant, self.area(), self.nbytes)
+
+    def ceiling(self, kind: _core.Ceiling) -> Operation:
+        """The fastest pass of that kind."""
+        return partial(self.ceiling_pass, kind, next(iter(self.rates[kind])))
 
 
 @contextmanager
@@ -86,27 +98,24 @@ def opened(backend: _core.Backend, policy: str, effort: Effort) -> Iterator[Benc
     """A memory full of random finite floats, and its ceilings; given back at the end."""
     over_cache = CACHES_OVER * backend.facts.last_level_cache_bytes
     most = backend.available_bytes() // PART_OF_AVAILABLE
-    read = min(effort.bytes(max(LEAST_READ_BYTES, over_cache)), most)
-    size = min(effort.bytes(max(LEAST_MEMORY_BYTES, 2 * over_cache)), most)
-    memory = backend.allocate(size, policy)
+    size = min(effort.bytes(max(LEAST_BYTES, over_cache)), most >> 21 << 21)
+    memory = backend.allocate(PARTS * size, policy)
     try:
-        backend.fill(memory, 0, size, 1, finite=True)
-        bench = Bench(backend, memory, read, effort, policy, CoreClock(), np.random.default_rng(0))
+        backend.fill(memory, 0, memory.nbytes, 1, finite=True)
+        bench = Bench(backend, memory, size, effort, policy, CoreClock(), np.random.default_rng(0))
         bench.rates.update(_ceilings(bench))
-        backend.fill(memory, 0, size, 1, finite=True)
+        # Those that write left the same bytes everywhere, which take less power to read.
+        backend.fill(memory, size, memory.nbytes - size, 2, finite=True)
         yield bench
     finally:
         memory.release()
 
 
 def _ceilings(bench: Bench) -> dict[str, dict[str, float]]:
-    def by_variant(kind: _core.Ceiling) -> dict[str, float]:
-        def run(variant: str) -> _core.StreamResult:
-            return bench.backend.ceiling(bench.memory, kind, variant, 0, bench.memory.nbytes)
-
-        return fastest(run, bench.backend.ceiling_variants(kind))
-
-    return {kind: by_variant(kind) for kind in KINDS}
+    return {
+        kind: fastest(partial(bench.ceiling_pass, kind), bench.backend.ceiling_variants(kind))
+        for kind in KINDS
+    }
 
 
 def compared(bench: Bench, operation: Operation, against: Operation) -> dict[str, Any]:

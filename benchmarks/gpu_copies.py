@@ -8,17 +8,19 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from cpu_streams import Order, fastest, page_plan
+from cpu_streams import Order, page_plan
 from gpu_bench import KIB, MIB, Bench, best_compared, compared
+from gpu_link import PLAIN_COPY, Link, linked
 from gpu_streams import Row
 
 from kvprof import _core
+from kvprof.measure.ceilings import Link as Direction
 from kvprof.measure.passes import Pass
 
 MOVE_PAGES = [576, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB]
 GATHER_PAGES = [4 * KIB, 16 * KIB, 64 * KIB]
 SWAP_PAGES = [4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB]
-HOST_BYTES = 256 * MIB
+SWAPPED_BYTES = 256 * MIB
 MOST_SWAPPED_PAGES = 8192
 """Copies of one page each cost microseconds: a swap of more of them would tell no more."""
 NO_CUPY = "cupy not installed"
@@ -40,10 +42,10 @@ def zeros_and_copies(bench: Bench) -> Iterator[Row]:
             return backend.block_copy(memory, plan, variant)
 
         about = {"run_bytes": page_bytes, "order": "shuffled"}
-        against = bench.ceiling("write", zeroed.nbytes)
+        against = bench.ceiling("write")
         found = best_compared(bench, zero, backend.variants("zero"), against)
         yield {"op": "zero", "ceiling": "write"} | about | found
-        against = bench.ceiling("copy", 2 * copied.nbytes)
+        against = bench.ceiling("copy")
         found = best_compared(bench, copy, backend.variants("block_copy"), against)
         yield {"op": "block_copy", "ceiling": "copy"} | about | found
 
@@ -59,17 +61,16 @@ def gathers(bench: Bench) -> Iterator[Row]:
     backend, memory = bench.backend, bench.memory
     for page_bytes in GATHER_PAGES:
         half = bench.pages(page_bytes) // 2
-        count = min(half, bench.read_bytes // 2 // page_bytes)
-        order = bench.rng.choice(half, count, replace=False)
+        order = bench.rng.permutation(half)
         plan = _core.CopyPlan(
-            page_plan(page_bytes, order), page_plan(page_bytes, np.arange(half, half + count))
+            page_plan(page_bytes, order), page_plan(page_bytes, np.arange(half, 2 * half))
         )
 
         def run(variant: str, plan: _core.CopyPlan = plan) -> _core.StreamResult:
             return backend.block_copy(memory, plan, variant)
 
         variants = backend.variants("block_copy")
-        found = best_compared(bench, run, variants, bench.ceiling("copy", 2 * plan.nbytes))
+        found = best_compared(bench, run, variants, bench.ceiling("copy"))
         best = found["variant"]
         baselines, why_none = _baselines(bench, page_bytes, half, order)
         against = {
@@ -112,9 +113,8 @@ def _cupy_baselines(
 ) -> dict[str, Callable[[], Pass]]:
     """CuPy's take, copyto and a plain device copy of the same bytes."""
     pool = cupy.asarray(bench.memory)
-    count = len(order)
-    source = pool[: half * page_bytes]
-    target = pool[half * page_bytes : (half + count) * page_bytes]
+    half_bytes = half * page_bytes
+    source, target = pool[:half_bytes], pool[half_bytes : 2 * half_bytes]
     ids = cupy.asarray(order)
     found: dict[str, Callable[[], Pass]] = {}
     for name in TAKE_DTYPES:
@@ -128,18 +128,15 @@ def _cupy_baselines(
         def take(pages: Any = pages, into: Any = into) -> None:
             cupy.take(pages, ids, axis=0, out=into)
 
-        found[f"take {name}"] = _timed(cupy, take, 2 * count * page_bytes)
-    dense = source[: count * page_bytes].view("complex128")
-    wide = target.view("complex128")
+        found[f"take {name}"] = _timed(cupy, take, 2 * half_bytes)
+    dense, wide = source.view("complex128"), target.view("complex128")
     stream = cupy.cuda.get_current_stream().ptr
 
     def copy() -> None:
-        cupy.cuda.runtime.memcpyAsync(
-            target.data.ptr, source.data.ptr, count * page_bytes, 3, stream
-        )
+        cupy.cuda.runtime.memcpyAsync(target.data.ptr, source.data.ptr, half_bytes, 3, stream)
 
-    found["copyto"] = _timed(cupy, lambda: cupy.copyto(wide, dense), 2 * count * page_bytes)
-    found["device copy"] = _timed(cupy, copy, 2 * count * page_bytes)
+    found["copyto"] = _timed(cupy, lambda: cupy.copyto(wide, dense), 2 * half_bytes)
+    found["device copy"] = _timed(cupy, copy, 2 * half_bytes)
     return found
 
 
@@ -159,51 +156,36 @@ def _timed(cupy: Any, launch: Callable[[], None], nbytes: int) -> Callable[[], P
 
 
 def swaps(bench: Bench) -> Iterator[Row]:
-    """Scattered pages to the host and back by every variant, against one copy of all bytes."""
-    backend, effort = bench.backend, bench.effort
-    size = min(effort.bytes(HOST_BYTES), bench.memory.nbytes // 4)
-    host = backend.allocate_host(size)
-    try:
-        backend.fill(host, 0, size, 4)
+    """Scattered pages to the host and back, against one plain copy of 2 GiB in that direction."""
+    size = min(bench.effort.bytes(SWAPPED_BYTES), bench.nbytes // 4)
+    with linked(bench) as link:
         for page_bytes in SWAP_PAGES:
-            count = min(size // page_bytes, MOST_SWAPPED_PAGES)
+            count = min(size, link.host.nbytes) // page_bytes
+            count = min(count, MOST_SWAPPED_PAGES)
             here = page_plan(page_bytes, bench.rng.choice(bench.pages(page_bytes), count, False))
             there = page_plan(page_bytes, np.arange(count))
-            yield _swap(bench, bench.memory, host, _core.CopyPlan(here, there), page_bytes, "out")
-            yield _swap(bench, host, bench.memory, _core.CopyPlan(there, here), page_bytes, "in")
-    finally:
-        host.release()
+            yield _swap(link, "device_to_host", _core.CopyPlan(here, there), page_bytes)
+            yield _swap(link, "host_to_device", _core.CopyPlan(there, here), page_bytes)
 
 
-def _swap(
-    bench: Bench,
-    source: _core.Memory,
-    target: _core.Memory,
-    plan: _core.CopyPlan,
-    page_bytes: int,
-    direction: str,
-) -> Row:
-    backend = bench.backend
-    whole = page_plan(plan.nbytes, np.arange(1))
-    one_copy = _core.CopyPlan(whole, whole)
-    variants = backend.variants("swap")
-    top = next(iter(fastest(lambda v: backend.swap(source, target, one_copy, v), variants)))
+def _swap(link: Link, direction: Direction, plan: _core.CopyPlan, page_bytes: int) -> Row:
+    bench, backend = link.bench, link.bench.backend
+    out = direction == "device_to_host"
+    source, target = (bench.memory, link.host) if out else (link.host, bench.memory)
 
     def run(variant: str) -> _core.StreamResult:
         return backend.swap(source, target, plan, variant)
 
-    ceiling = partial(backend.swap, source, target, one_copy, top)
-    by_variant = {name: compared(bench, partial(run, name), ceiling) for name in variants}
-    best = max(by_variant, key=lambda name: float(by_variant[name]["ratio"]))
-    row = {
-        "op": f"swap_{direction}",
+    variants = backend.variants("swap")
+    found = best_compared(bench, run, variants, link.ceiling(direction))
+    best = found["variant"]
+    times = None
+    if best != PLAIN_COPY and PLAIN_COPY in variants:
+        times = compared(bench, partial(run, best), partial(run, PLAIN_COPY))
+    return {
+        "op": "swap_out" if out else "swap_in",
+        "ceiling": direction,
         "run_bytes": page_bytes,
         "bytes": plan.nbytes,
-        "ceiling_variant": top,
-        "variant": best,
-        "variants": by_variant,
-        "times_per_block": None,
-    } | by_variant[best]
-    if best != "per_block" and "per_block" in variants:
-        row["times_per_block"] = compared(bench, partial(run, best), partial(run, "per_block"))
-    return row
+        "times_per_block": times,
+    } | found

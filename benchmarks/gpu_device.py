@@ -14,19 +14,23 @@ from machine import RESULTS
 from kvprof import _core
 
 _H100 = "https://www.nvidia.com/en-us/data-center/h100/"
+_GH200 = "NVIDIA GH200 Grace Hopper Superchip datasheet"
 _A100 = "https://www.nvidia.com/en-us/data-center/a100/"
 DATASHEETS: tuple[tuple[str, float, str], ...] = (
-    (r"H200", 4.8e12, "https://www.nvidia.com/en-us/data-center/h200/"),
-    (r"H100 NVL", 3.9e12, _H100),
-    (r"H100 PCIe", 2.0e12, "NVIDIA H100 PCIe GPU product brief PB-11133-001"),
-    (r"H100 80GB HBM3", 3.35e12, _H100),
-    (r"A100.SXM.*80GB", 2.039e12, _A100),
-    (r"A100.*80GB", 1.935e12, _A100),
-    (r"A100.*40GB", 1.555e12, "NVIDIA A100 Tensor Core GPU Architecture white paper"),
-    (r"\bB200", 8.0e12, "https://www.nvidia.com/en-us/data-center/dgx-b200/ (64 TB/s of 8)"),
+    (r"\bGH200 144G HBM3e\b", 4.9e12, _GH200),
+    (r"\bGH200 (120|480)GB\b", 4.0e12, _GH200),
+    (r"\bH200\b", 4.8e12, "https://www.nvidia.com/en-us/data-center/h200/"),
+    (r"\bH100 NVL\b", 3.9e12, _H100),
+    (r"\bH100 PCIe\b", 2.0e12, "NVIDIA H100 PCIe GPU product brief PB-11133-001"),
+    (r"\bH100 80GB HBM3\b", 3.35e12, _H100),
+    (r"\bA100.SXM.*80GB\b", 2.039e12, _A100),
+    (r"\bA100\b.*80GB\b", 1.935e12, _A100),
+    (r"\bA100\b.*40GB\b", 1.555e12, "NVIDIA A100 Tensor Core GPU Architecture white paper"),
+    (r"\bB200\b", 8.0e12, "https://www.nvidia.com/en-us/data-center/dgx-b200/ (64 TB/s of 8)"),
 )
 """A pattern of the device's name, its memory's bytes per second, and who says so; the first that
-fits. A name without its form factor fits none."""
+fits. A name without its form factor fits none; that of a GH200 with 96 GB of HBM3 has the gigabytes
+of its CPU's memory."""
 
 MOST_SECONDS = 20.0
 """A driver that is being reset keeps nvidia-smi waiting."""

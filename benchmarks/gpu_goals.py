@@ -101,7 +101,7 @@ def _swap(row: dict[str, Any]) -> Iterator[Goal]:
     size = row["run_bytes"]
     what = f"{row['op']} of {_pages(row)} by {row['variant']}"
     if size in SWAP_GOALS:
-        yield _ratio(f"{what}, of one pinned copy", SWAP_GOALS[size], row)
+        yield _ratio(f"{what}, of the link's ceiling", SWAP_GOALS[size], row)
     if size in PER_BLOCK_GOALS:
         found = row["times_per_block"]
         if found is None:

@@ -9,6 +9,7 @@ from gpu_goals import goals
 from gpu_grid_report import grid_tables
 from report_table import table
 
+from kvprof.measure.ceilings import LINK_KINDS
 from kvprof.units import format_bytes, format_rate, format_seconds, format_tokens
 
 
@@ -96,8 +97,8 @@ def _ceilings(figures: dict[str, Any]) -> Iterator[str]:
         (
             policy,
             kind,
-            format_bytes(found["bytes"]),
-            *(f"{next(iter(rates.values())) / top:.3f}" if top else "-" for top in tops.values()),
+            format_bytes(found["bytes"][kind]),
+            *(_of(top, rates) if kind not in LINK_KINDS else "-" for top in tops.values()),
             ", ".join(f"{name} {format_rate(rate)}" for name, rate in rates.items()),
         )
         for policy, found in figures["ceilings"].items()
@@ -105,6 +106,10 @@ def _ceilings(figures: dict[str, Any]) -> Iterator[str]:
     )
     headings = ("policy", "kind", "over", *(f"of the {name}" for name in tops), "by variant")
     yield from table(headings, rows)
+
+
+def _of(top: float | None, rates: dict[str, float]) -> str:
+    return f"{next(iter(rates.values())) / top:.3f}" if top else "-"
 
 
 def _streams(title: str, rows: Any) -> Iterator[str]:
@@ -117,11 +122,6 @@ def _streams(title: str, rows: Any) -> Iterator[str]:
 
 def _stream(row: dict[str, Any]) -> tuple[str, ...]:
     launch = f" x {format_bytes(row['launch_bytes'])}" if "launch_bytes" in row else ""
-    others = (
-        f"{name} {format_rate(rate)}"
-        for name, rate in row["variants_bytes_per_s"].items()
-        if name != row["variant"]
-    )
     return (
         row["policy"],
         row["op"],
@@ -130,9 +130,17 @@ def _stream(row: dict[str, Any]) -> tuple[str, ...]:
         format_rate(row["bytes_per_s"]),
         f"{row['ratio']:.3f}",
         row["variant"],
-        ", ".join(others),
+        _others(row),
         f"{row['samples']}" + (f", {row['dropped']} dropped" if row["dropped"] else ""),
         "noisy" if row["noisy"] else "",
+    )
+
+
+def _others(row: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {format_rate(rate)}"
+        for name, rate in row["variants_bytes_per_s"].items()
+        if name != row["variant"]
     )
 
 
@@ -168,23 +176,24 @@ def _against(found: dict[str, Any] | None) -> str:
 def _swaps(rows: Any) -> Iterator[str]:
     if not rows:
         return
-    yield from _section("Swaps, of one pinned copy of all bytes")
-    names = list(dict.fromkeys(name for row in rows for name in row["variants"]))
+    yield from _section("Swaps, of the link's ceiling: one pinned copy of 2 GiB")
     cells = (
         (
             row["policy"],
             row["op"],
             format_bytes(row["run_bytes"]),
             format_rate(row["against_bytes_per_s"]),
-            *(_share(row["variants"].get(name)) for name in names),
+            format_rate(row["bytes_per_s"]),
+            f"{row['ratio']:.3f}",
             row["variant"],
+            _others(row),
             f"{row['times_per_block']['ratio']:.2f}" if row["times_per_block"] else "-",
             "noisy" if row["noisy"] else "",
         )
         for row in rows
     )
-    headings = ("policy", "direction", "page", "one copy", *names, "winner", "times per_block", "")
-    yield from table(headings, cells)
+    headings = ("policy", "direction", "page", "ceiling", "bandwidth", "of ceiling", "by", "others")
+    yield from table((*headings, "times per_block", ""), cells)
 
 
 def _share(found: dict[str, Any] | None) -> str:
