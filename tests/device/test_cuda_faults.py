@@ -59,6 +59,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fail]:
 
 @pytest.fixture
 def backend() -> _core.Backend:
+    gc.collect()  # what earlier tests have left holds memory of the device
     backend: _core.Backend = _cuda.CudaBackend(0)
     backend.allocate(MIB, "pool").release()  # makes the pool
     return backend
