@@ -42,7 +42,8 @@ Work block_stream_work(const Launch& where, const std::uint32_t* go, std::uint32
 }
 
 Work timestamps_work(const Launch& where, std::uint64_t* into) {
-  return single_threads(where, where.multiprocessors, timestamps, into);
+  // More than there are multiprocessors: each gets one at least, as a rule.
+  return single_threads(where, 4 * where.multiprocessors, timestamps, into);
 }
 
 }  // namespace kvprof::cuda

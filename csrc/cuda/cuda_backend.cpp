@@ -62,18 +62,29 @@ CudaBackend::CudaBackend(int index, bool blocking)
     : context_(std::make_shared<DeviceContext>(index)),
       facts_(device_facts(index)),
       policies_(reservation_policies(index)),
-      tiles_(*context_),
-      rows_(*context_) {
+      tiles_(std::make_unique<TileCache>(*context_)),
+      rows_(std::make_unique<UploadedRows>(*context_)) {
   const Turn turn(*context_);
-  read_variants_ = read_variants();
-  timer_ = std::make_unique<PassTimer>(*context_, blocking);
-  checksums_ = std::make_unique<Checksums>(*context_);
-  checksums_->warm_up();
+  try {
+    read_variants_ = read_variants();
+    timer_ = std::make_unique<PassTimer>(*context_, blocking);
+    checksums_ = std::make_unique<Checksums>(*context_);
+  } catch (...) {
+    give_back();
+    throw;
+  }
 }
 
 CudaBackend::~CudaBackend() {
   const Turn turn(*context_);
+  give_back();
+}
+
+void CudaBackend::give_back() {
   timer_.reset();
+  checksums_.reset();
+  rows_.reset();
+  tiles_.reset();
 }
 
 void CudaBackend::check_reach(const Memory& memory) const {
@@ -158,7 +169,7 @@ StreamResult CudaBackend::decode_read(const Memory& memory, const PagePlan& plan
   memory.check_extent(plan.extent_bytes());
   const std::size_t way = variant_index(variant, variants(Stream::decode_read));
   const Turn turn(*context_);
-  const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
+  const ListedSpans spans = spans_of(memory, plan, tiles_->tiles(plan));
   return run({"decode_read", plan.nbytes(),
               read_work(context_->launch(), spans, way, checksums_->totals())});
 }
@@ -170,8 +181,8 @@ StreamResult CudaBackend::sparse_read(const Memory& memory, const PagePlan& inde
   memory.check_extent(rows.extent_bytes());
   const std::size_t way = variant_index(variant, variants(Stream::sparse_read));
   const Turn turn(*context_);
-  const ListedSpans all = spans_of(memory, index, tiles_.tiles(index));
-  const ListedSpans picked = spans_of(memory, rows, tiles_.tiles(rows));
+  const ListedSpans all = spans_of(memory, index, tiles_->tiles(index));
+  const ListedSpans picked = spans_of(memory, rows, tiles_->tiles(rows));
   const Work read_all = read_work(context_->launch(), all, 0, checksums_->totals());
   const Work read_picked = read_work(context_->launch(), picked, way, checksums_->totals());
   return run({"sparse_read", index.nbytes() + rows.nbytes(), [&] {
@@ -188,8 +199,8 @@ StreamResult CudaBackend::append(Memory& memory, const SlotPlan& plan, const Sou
   check_source(memory, plan, source);
   if (source.memory != nullptr) check_reach(*source.memory);
   const Turn turn(*context_);
-  const std::byte* rows = source.memory != nullptr ? source.data : rows_.upload(source);
-  const ListedAppends appends = appends_of(memory, plan, tiles_.tiles(plan), rows, source.nbytes);
+  const std::byte* rows = source.memory != nullptr ? source.data : rows_->upload(source);
+  const ListedAppends appends = appends_of(memory, plan, tiles_->tiles(plan), rows, source.nbytes);
   return run({"append", source.memory != nullptr ? 2 * plan.nbytes() : plan.nbytes(),
               append_work(context_->launch(), appends, way)});
 }
@@ -201,7 +212,7 @@ StreamResult CudaBackend::state_update(Memory& memory, const PagePlan& plan, con
   check_update(plan, update.element);
   const std::size_t way = variant_index(variant, variants(Stream::state_update));
   const Turn turn(*context_);
-  const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
+  const ListedSpans spans = spans_of(memory, plan, tiles_->tiles(plan));
   return run({"state_update", 2 * plan.nbytes(),
               update_work(context_->launch(), spans, update, way, checksums_->totals())});
 }
@@ -214,7 +225,7 @@ StreamResult CudaBackend::block_copy(Memory& memory, const CopyPlan& plan,
   memory.check_extent(plan.to().extent_bytes());
   const std::size_t way = variant_index(variant, variants(Stream::block_copy));
   const Turn turn(*context_);
-  const ListedCopies copies = copies_of(memory, memory, plan, tiles_.tiles(plan));
+  const ListedCopies copies = copies_of(memory, memory, plan, tiles_->tiles(plan));
   return run({"block_copy", 2 * plan.nbytes(), copy_work(context_->launch(), copies, way)});
 }
 
@@ -232,7 +243,7 @@ StreamResult CudaBackend::swap(const Memory& from, Memory& to, const CopyPlan& p
   const NvtxRange range("swap", sides * plan.nbytes());
   Work work;
   if (way == "kernel") {
-    const ListedCopies copies = copies_of(from, to, plan, tiles_.tiles(plan));
+    const ListedCopies copies = copies_of(from, to, plan, tiles_->tiles(plan));
     work = copy_work(context_->launch(), copies, 0);
   } else {
     work = copies_by_the_driver(from, to, plan, way == "batched", context_->stream());
@@ -249,7 +260,7 @@ StreamResult CudaBackend::zero(Memory& memory, const PagePlan& plan, const std::
   check_zeroing(plan);
   variant_index(variant, variants(Stream::zero));
   const Turn turn(*context_);
-  const ListedSpans spans = spans_of(memory, plan, tiles_.tiles(plan));
+  const ListedSpans spans = spans_of(memory, plan, tiles_->tiles(plan));
   return run({"zero", plan.nbytes(), write_work(context_->launch(), spans, 0)});
 }
 

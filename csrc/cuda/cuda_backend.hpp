@@ -1,6 +1,7 @@
 // A CUDA device as a device: kernels over address plans, timed by its own clocks.
 #pragma once
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,9 @@ class CudaBackend final : public Backend {
                        std::int64_t offset_bytes, std::int64_t nbytes) override;
 
  private:
+  /// Ends what the device holds for this, while it is current.
+  void give_back();
+
   /// Throws std::invalid_argument for memory that the device cannot address.
   void check_reach(const Memory& memory) const;
 
@@ -76,10 +80,11 @@ class CudaBackend final : public Backend {
   DeviceFacts facts_;
   std::vector<std::string> policies_;
   std::vector<std::string> read_variants_;
-  TileCache tiles_;
-  UploadedRows rows_;
+  std::unique_ptr<TileCache> tiles_;
+  std::unique_ptr<UploadedRows> rows_;
   std::unique_ptr<PassTimer> timer_;
   std::unique_ptr<Checksums> checksums_;
+  std::set<Ceiling> warm_;  ///< whose driver's own way has run once
 };
 
 }  // namespace kvprof::cuda

@@ -26,10 +26,15 @@ CudaMemory::CudaMemory(std::shared_ptr<DeviceContext> context, std::int64_t nbyt
   const Turn turn(*context_);
   reservation_ = reserve(*context_, nbytes, 2 * guard_bytes, policy);
   data_ = reservation_->data() + guard_bytes;
-  for (std::byte* guard : {reservation_->data(), data_ + nbytes}) {
-    check(cudaMemsetAsync(guard, guard_pattern, guard_bytes, context_->stream()), "a guard");
+  try {
+    for (std::byte* guard : {reservation_->data(), data_ + nbytes}) {
+      check(cudaMemsetAsync(guard, guard_pattern, guard_bytes, context_->stream()), "a guard");
+    }
+    context_->synchronize();
+  } catch (...) {
+    reservation_.reset();  // while the device is current
+    throw;
   }
-  context_->synchronize();
 }
 
 // Nothing can be done about a failure here: the device may be gone.
@@ -73,7 +78,8 @@ PinnedMemory::PinnedMemory(std::shared_ptr<DeviceContext> context, std::int64_t 
                           " bytes of page-locked memory: " + std::to_string(available) +
                           " bytes of the host's are available");
   }
-  const ContextScope scope(context_->primary());
+  // The driver waits for the device to lock pages: not while somebody holds it back.
+  const Turn turn(*context_);
   void* data = nullptr;
   const auto size = static_cast<std::size_t>(nbytes);
   check_allocation(cudaMallocHost(&data, size + 2 * guard_bytes), [&] {
@@ -87,7 +93,7 @@ PinnedMemory::PinnedMemory(std::shared_ptr<DeviceContext> context, std::int64_t 
 }
 
 PinnedMemory::~PinnedMemory() {
-  const ContextScope scope(context_->primary());
+  const Turn turn(*context_);
   cudaFreeHost(data_ - guard_bytes);
 }
 

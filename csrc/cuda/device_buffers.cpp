@@ -36,14 +36,6 @@ std::uint64_t Checksums::sum() {
   return std::accumulate(words.begin(), words.end(), std::uint64_t{0});
 }
 
-void Checksums::warm_up() {
-  clear();
-  check(cudaMemcpyAsync(totals() + checksum_words / 2, totals(), checksum_words / 2 * 8,
-                        cudaMemcpyDeviceToDevice, context_.stream()),
-        "a copy on the device");
-  context_.synchronize();
-}
-
 const std::byte* UploadedRows::upload(const Source& source) {
   if (source.nbytes > capacity_) {
     rows_.reset();

@@ -29,10 +29,6 @@ class Checksums {
   void clear();
   std::uint64_t sum();
 
-  /// Lets the driver clear and copy once while nothing is held back: it may load what it needs for
-  /// that only then.
-  void warm_up();
-
  private:
   DeviceContext& context_;
   DeviceBytes words_;

@@ -1,5 +1,6 @@
 #include "cuda/device_context.hpp"
 
+#include <array>
 #include <limits>
 
 #include "cuda/cuda_check.hpp"
@@ -15,10 +16,17 @@ int checked(int index) {
   return index;
 }
 
+std::mutex& mutex_of(int index) {
+  constexpr std::size_t most_devices = 64;
+  static std::array<std::mutex, most_devices> mutexes;
+  return mutexes[static_cast<std::size_t>(index) % most_devices];
+}
+
 }  // namespace
 
-DeviceContext::DeviceContext(int index) : index_(checked(index)), primary_(index) {
-  const ContextScope scope(primary_);
+DeviceContext::DeviceContext(int index)
+    : index_(checked(index)), mutex_(mutex_of(index)), primary_(index) {
+  const Turn turn(*this);
   check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index),
         "asking for the multiprocessors");
   std::size_t free = 0;
@@ -30,7 +38,7 @@ DeviceContext::DeviceContext(int index) : index_(checked(index)), primary_(index
 
 // Nothing can be done about a failure here: the device may be gone.
 DeviceContext::~DeviceContext() {
-  const ContextScope scope(primary_);
+  const Turn turn(*this);
   if (pool_ != nullptr) cudaMemPoolDestroy(pool_);
   cudaStreamDestroy(stream_);
 }

@@ -38,10 +38,12 @@ class DeviceContext {
   /// Waits for all that was queued. Throws DeviceFault when any of it failed.
   void synchronize();
 
-  std::mutex mutex;
+  /// One for all who use the device: a call of one may wait for what another holds back.
+  std::mutex& mutex() const noexcept { return mutex_; }
 
  private:
   int index_;
+  std::mutex& mutex_;
   PrimaryContext primary_;
   int multiprocessors_ = 0;
   std::int64_t total_bytes_ = 0;
@@ -52,7 +54,7 @@ class DeviceContext {
 /// A turn at using a device: its mutex is held, and it is current in this thread.
 class Turn {
  public:
-  explicit Turn(DeviceContext& context) : lock_(context.mutex), scope_(context.primary()) {}
+  explicit Turn(DeviceContext& context) : lock_(context.mutex()), scope_(context.primary()) {}
 
  private:
   std::lock_guard<std::mutex> lock_;

@@ -23,9 +23,16 @@ int attribute(cudaDeviceAttr name, int device) {
   return value;
 }
 
+/// 0 where the driver does not tell.
+double optional_attribute(cudaDeviceAttr name, int device) {
+  int value = 0;
+  if (cudaDeviceGetAttribute(&value, name, device) != cudaSuccess) cudaGetLastError();
+  return value;
+}
+
 std::optional<double> bus_peak_bytes_per_s(int device) {
-  const double clock_hz = 1e3 * attribute(cudaDevAttrMemoryClockRate, device);
-  const double width_bytes = attribute(cudaDevAttrGlobalMemoryBusWidth, device) / 8.0;
+  const double clock_hz = 1e3 * optional_attribute(cudaDevAttrMemoryClockRate, device);
+  const double width_bytes = optional_attribute(cudaDevAttrGlobalMemoryBusWidth, device) / 8.0;
   const double peak = 2 * clock_hz * width_bytes;
   return peak > 0 ? std::optional<double>(peak) : std::nullopt;
 }

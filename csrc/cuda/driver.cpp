@@ -10,22 +10,25 @@
 namespace kvprof::cuda {
 namespace {
 
+/// Null where the driver has no such function. A driver that is older than the version asked for
+/// answers with an error.
 template <class Function>
-bool find(const char* name, unsigned version, Function& function) {
+void find(const char* name, unsigned version, Function& function) {
   void* found = nullptr;
   cudaDriverEntryPointQueryResult answer = cudaDriverEntryPointSymbolNotFound;
-  check(cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &answer),
-        "asking the driver for a function");
-  if (answer != cudaDriverEntryPointSuccess) found = nullptr;
-  function = reinterpret_cast<Function>(found);
-  return found != nullptr;
+  const cudaError_t error =
+      cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &answer);
+  if (error != cudaSuccess) cudaGetLastError();
+  const bool known = error == cudaSuccess && answer == cudaDriverEntryPointSuccess;
+  function = reinterpret_cast<Function>(known ? found : nullptr);
 }
 
 template <class Function>
 void require(const char* name, unsigned version, Function& function) {
-  if (!find(name, version, function)) {
+  find(name, version, function);
+  if (function == nullptr) {
     throw DeviceFault(std::string("the NVIDIA driver has no ") + name +
-                      ": it is older than this build needs");
+                      ": it is older than this build needs, or failed");
   }
 }
 
@@ -47,6 +50,7 @@ Driver found() {
   require("cuMemUnmap", 10020, driver.unmap);
   require("cuMemSetAccess", 10020, driver.set_access);
   find("cuMemcpyBatchAsync", 12080, driver.copy_batch);
+  find("cuFuncLoad", 12040, driver.load_kernel);
   return driver;
 }
 
@@ -55,6 +59,13 @@ Driver found() {
 const Driver& Driver::get() {
   static const Driver driver = found();
   return driver;
+}
+
+void load_kernel(const void* kernel) {
+  if (Driver::get().load_kernel == nullptr) return;
+  cudaFunction_t function = nullptr;
+  check(cudaGetFuncBySymbol(&function, kernel), "looking up a kernel");
+  check(Driver::get().load_kernel(function), "cuFuncLoad");
 }
 
 void check(CUresult result, const char* doing) {

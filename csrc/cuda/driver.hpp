@@ -24,10 +24,15 @@ struct Driver {
   PFN_cuMemUnmap_v10020 unmap;
   PFN_cuMemSetAccess_v10020 set_access;
   PFN_cuMemcpyBatchAsync_v12080 copy_batch;
+  PFN_cuFuncLoad_v12040 load_kernel;  ///< null before CUDA 12.4
 
   /// The functions of the driver that is loaded. Throws DeviceFault when one is missing.
   static const Driver& get();
 };
+
+/// Makes the driver load a kernel of the runtime's on the current device, where it can be told to;
+/// else it has when it was first asked about the kernel. Throws DeviceFault.
+void load_kernel(const void* kernel);
 
 /// Throws AllocationError when the device is out of memory, DeviceFault for any other failure.
 void check(CUresult result, const char* doing);

@@ -1,6 +1,7 @@
 // A persistent grid: as many blocks as the device holds at once, each warp of which walks the work.
 #pragma once
 #include "cuda/cuda_check.hpp"
+#include "cuda/driver.hpp"
 #include "cuda/kernels.hpp"
 
 namespace kvprof::cuda {
@@ -11,11 +12,12 @@ constexpr int block_threads = 256;
 /// cost registers, and then spills.
 constexpr int least_blocks = 2;
 
-/// What the driver knows of a kernel; it is loaded for this, if it was not yet.
+/// What the driver knows of a kernel, which it loads on the current device at the latest now.
 template <class... Parameters>
 cudaFuncAttributes loaded(void (*kernel)(Parameters...)) {
   cudaFuncAttributes attributes{};
   check(cudaFuncGetAttributes(&attributes, kernel), "loading a kernel");
+  load_kernel(reinterpret_cast<const void*>(kernel));
   return attributes;
 }
 

@@ -99,6 +99,13 @@ cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes* attr, const void* f
   });
 }
 
+cudaError_t cudaGetFuncBySymbol(cudaFunction_t* functionPtr, const void* symbolPtr) {
+  return runtime_call("cudaGetFuncBySymbol", [&] {
+    *functionPtr = static_cast<cudaFunction_t>(const_cast<void*>(symbolPtr));
+    return cudaSuccess;
+  });
+}
+
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* numBlocks, const void* func,
                                                           int blockSize, size_t dynamicSMemSize) {
   return runtime_call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", [&] {

@@ -9,6 +9,7 @@ typedef unsigned long long CUmemGenericAllocationHandle_v1;
 typedef CUmemGenericAllocationHandle_v1 CUmemGenericAllocationHandle;
 typedef struct CUstream_st* CUstream;
 typedef struct CUctx_st* CUcontext;
+typedef struct CUfunc_st* CUfunction;
 typedef int CUdevice_v1;
 typedef CUdevice_v1 CUdevice;
 

@@ -32,3 +32,4 @@ typedef CUresult (*PFN_cuDevicePrimaryCtxRetain_v7000)(CUcontext* pctx, CUdevice
 typedef CUresult (*PFN_cuDevicePrimaryCtxRelease_v11000)(CUdevice_v1 dev);
 typedef CUresult (*PFN_cuCtxPushCurrent_v4000)(CUcontext ctx);
 typedef CUresult (*PFN_cuCtxPopCurrent_v4000)(CUcontext* pctx);
+typedef CUresult (*PFN_cuFuncLoad_v12040)(CUfunction function);

@@ -50,6 +50,8 @@ struct cudaDeviceProp {
   size_t totalGlobalMem;
 };
 
+typedef struct CUfunc_st* cudaFunction_t;
+
 struct cudaFuncAttributes {
   int ptxVersion;
   int binaryVersion;
