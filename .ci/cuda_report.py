@@ -75,7 +75,6 @@ FAMILIES = (
     Family(("read_bulk",), ("bulk_copies",), since=90),
     Family(("update_",), ("wide_loads", "wide_stores")),
     Family(("copy_",), ("wide_loads", "wide_stores")),
-    Family(("append_",), ("wide_stores",)),
     Family(("write_", "zero_"), ("wide_stores",)),
     Family(("fill_",), ("wide_stores",)),
     Family(("block_stream",)),
