@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from kvprof.dtypes import ELEMENT_BITS, PACKED_DTYPES, canonical_dtype
+from kvprof.dtypes import ELEMENT_BITS, PACKED_DTYPES, Dtypes, canonical_dtype
 from kvprof.errors import UsageError
-from kvprof.layout import APART, CACHE, MODEL, STATE, Cache, CacheLayout, Field
+from kvprof.layout import APART, CACHE, MODEL, SCALE, STATE, Cache, CacheLayout, Field, Layer
+
+__all__ = ["Dtypes", "bind", "choose_dtypes"]
 
 _NVFP4_BLOCK = 16
 _MLA_SCALE_BLOCK = 128
 _V4_SCALE_BLOCK = 64
 _V4_SCALE_BYTES = 8
 _MLA_RECORDS = ("fp8_ds_mla", "fp8_ds_mla_v4")
-
-
-class Dtypes(Struct, frozen=True):
-    """The dtypes that the roles of a layout stand for."""
-
-    cache: str
-    state: str
-    model: str
 
 
 def choose_dtypes(
@@ -67,6 +60,8 @@ def choose_dtypes(
 def bind(layout: CacheLayout, dtypes: Dtypes) -> CacheLayout:
     """Give every field its element type; packed formats add the tensors of their scales.
 
+    A bound layout may be bound again, as an engine does that keeps another dtype.
+
     Raises
     ------
     UsageError
@@ -74,27 +69,34 @@ def bind(layout: CacheLayout, dtypes: Dtypes) -> CacheLayout:
         dimension that its scale blocks do not divide).
     """
     bound: dict[Cache, Cache] = {}
-    layers = []
-    for layer in layout.layers:
-        owns = []
+
+    def bind_layer(layer: Layer) -> Layer:
         for cache in layer.owns:
             if cache not in bound:
                 fields = tuple(part for field in cache.fields for part in _bind(field, dtypes))
                 bound[cache] = replace(cache, fields=fields)
-            owns.append(bound[cache])
-        layers.append(replace(layer, owns=tuple(owns)))
-    return replace(layout, layers=tuple(layers))
+        return replace(layer, owns=tuple(bound[cache] for cache in layer.owns))
+
+    return replace(
+        layout,
+        layers=tuple(map(bind_layer, layout.layers)),
+        draft=tuple(map(bind_layer, layout.draft)),
+        bound=layout.bound and replace(layout.bound, dtypes=dtypes),
+    )
 
 
 def _bind(field: Field, dtypes: Dtypes) -> tuple[Field, ...]:
+    if field.role == SCALE:
+        return ()
+    field = replace(field, role=field.role or field.dtype)
     roles = {CACHE: dtypes.cache, STATE: dtypes.state, MODEL: dtypes.model}
-    dtype = roles.get(field.dtype, field.dtype)
+    dtype = roles.get(field.role or "", field.dtype)
     if dtype == "nvfp4":
         # FlashInfer and vLLM: e2m1 values, one e4m3 scale per 16 along the innermost dimension.
         return _scaled(field, "fp4_e2m1", _NVFP4_BLOCK, "fp8_e4m3", dtype)
     if dtype in _MLA_RECORDS:
         return _bind_mla(field, dtype)
-    return (replace(field, dtype=dtype, codec="plain"),)
+    return (replace(field, dtype=dtype),)
 
 
 def _bind_mla(field: Field, record: str) -> tuple[Field, ...]:
@@ -108,7 +110,7 @@ def _bind_mla(field: Field, record: str) -> tuple[Field, ...]:
         values, scale = _scaled(field, "fp8_e4m3", _MLA_SCALE_BLOCK, "float32", record)
         return values, replace(scale, codec=APART)
     if field.codec == "mla_rope":
-        return (replace(field, dtype="bfloat16", codec="plain"),)
+        return (replace(field, dtype="bfloat16"),)
     if field.codec != "mla_latent":
         raise UsageError(
             f"--cache-dtype {record} packs MLA caches only; this model keeps {field.name!r}",
@@ -132,5 +134,5 @@ def _scaled(
             hint=f"{packed}: {PACKED_DTYPES[packed]}.",
         )
     scale_dims = (*field.dims[:-1], (f"{name}_blocks", size // block))
-    values = replace(field, dtype=dtype, codec="plain")
-    return values, Field(f"{field.name}_scale", scale_dims, scale_dtype)
+    values = replace(field, dtype=dtype)
+    return values, Field(f"{field.name}_scale", scale_dims, scale_dtype, role=SCALE)

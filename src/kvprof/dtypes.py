@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from kvprof.errors import UsageError
 
 ELEMENT_BITS = {
@@ -35,6 +37,14 @@ _ALIASES = {
     "float8_e4m3fn": "fp8_e4m3",
     "float8_e5m2": "fp8_e5m2",
 }
+
+
+class Dtypes(Struct, frozen=True):
+    """The dtypes that the roles of a layout stand for."""
+
+    cache: str
+    state: str
+    model: str
 
 
 def canonical_dtype(name: str, *, option: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from kvprof.layout import (
     MODEL,
     STATE,
@@ -10,6 +12,7 @@ from kvprof.layout import (
     Cache,
     Chunk,
     Clock,
+    Dims,
     Field,
     Keep,
     Last,
@@ -63,9 +66,19 @@ def state_cache(key: str, *fields: Field) -> Cache:
     return Cache(key, fields, Once(), Clock.SEQUENCE)
 
 
-def convolution_field(d_conv: int, channels: int) -> Field:
-    """The last ``d_conv - 1`` inputs of a causal convolution, as serving engines keep it."""
-    return Field("conv_state", (("conv_width", d_conv - 1), ("channels", channels)), MODEL)
+def convolution_field(d_conv: int, *channels: int | Dims) -> Field:
+    """The last ``d_conv - 1`` inputs of a causal convolution, as serving engines keep it.
+
+    Its channels are one number, or the sum of products of named dimensions.
+    """
+    terms = tuple((("channels", c),) if isinstance(c, int) else c for c in channels)
+    total = sum(prod(size for _, size in term) for term in terms)
+    return Field(
+        "conv_state",
+        (("conv_width", d_conv - 1), ("channels", total)),
+        MODEL,
+        sum_of=terms if len(terms) > 1 else (),
+    )
 
 
 def mamba1_cache(inner: int, d_state: int, d_conv: int) -> Cache:
@@ -86,8 +99,9 @@ def mamba2_cache(heads: int, head_dim: int, d_state: int, groups: int, d_conv: i
     ssm = Field(
         "ssm_state", (("heads", heads), ("head_dim", head_dim), ("d_state", d_state)), STATE
     )
-    channels = heads * head_dim + 2 * groups * d_state
-    return state_cache("mamba2", convolution_field(d_conv, channels), ssm)
+    inner = (("heads", heads), ("head_dim", head_dim))
+    b_and_c = (("b_and_c", 2), ("groups", groups), ("d_state", d_state))
+    return state_cache("mamba2", convolution_field(d_conv, inner, b_and_c), ssm)
 
 
 def delta_net_cache(
@@ -103,8 +117,9 @@ def delta_net_cache(
         (("heads", value_heads), ("value_dim", value_dim), ("key_dim", key_dim)),
         STATE,
     )
-    channels = 2 * key_heads * key_dim + value_heads * value_dim
-    return state_cache(key, convolution_field(d_conv, channels), recurrent)
+    q_and_k = (("q_and_k", 2), ("heads", key_heads), ("key_dim", key_dim))
+    values = (("heads", value_heads), ("value_dim", value_dim))
+    return state_cache(key, convolution_field(d_conv, q_and_k, values), recurrent)
 
 
 def gated_linear_recurrence_cache(width: int, d_conv: int) -> Cache:

@@ -11,6 +11,9 @@ from math import prod
 
 from msgspec import Struct
 
+from kvprof.config import ModelConfig
+from kvprof.dtypes import Dtypes
+
 # dtype roles, bound to element types by kvprof.binding
 CACHE = "cache"
 """Entries per token: what `--cache-dtype` sets."""
@@ -18,6 +21,9 @@ STATE = "state"
 """Recurrent state: what `--state-dtype` sets."""
 MODEL = "model"
 """Activations kept as the model computes them, such as a convolution's window."""
+
+SCALE = "scale"
+"""What a packed format adds to a field: no role that a plugin gives."""
 
 APART = "apart"
 """Codec of scales that lie behind all rows of a page, not beside the values of their row."""
@@ -32,12 +38,18 @@ class Field(Struct, frozen=True):
     ``dtype`` is a role (`CACHE`, `STATE`, `MODEL`) or a fixed element type. ``codec`` names the
     field's place in a packed record (``mla_latent``, ``mla_rope``, ``mla_index``); ``plain`` has
     none, `APART` is given by formats that keep scales behind all rows of a page.
+
+    ``sum_of`` says of what the innermost dimension is the sum, each term a product of dimensions:
+    a convolution's channels, which tensor parallelism divides term by term. ``role`` is what
+    binding leaves of the role that a bound dtype stands for; `SCALE` of a scale that it added.
     """
 
     name: str
     dims: Dims
     dtype: str = CACHE
     codec: str = "plain"
+    sum_of: tuple[Dims, ...] = ()
+    role: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -139,14 +151,37 @@ class Layer(Struct, frozen=True):
     does: tuple[Access, ...] = ()
 
 
+class Bound(Struct, frozen=True):
+    """Where a bound layout came from, for engines that treat a family or a checkpoint apart.
+
+    Attributes
+    ----------
+    config
+        The config that was read.
+    dtypes
+        What the roles of the layout stand for.
+    cache_dtype_asked, state_dtype_asked
+        Whether somebody asked for the dtype; an engine may choose another where nobody did.
+    """
+
+    config: ModelConfig
+    dtypes: Dtypes
+    cache_dtype_asked: bool = False
+    state_dtype_asked: bool = False
+
+
 class CacheLayout(Struct, frozen=True):
     """What a model keeps, layer by layer in model order.
 
-    ``query_heads`` tells MHA from GQA; nothing that is kept depends on it.
+    ``query_heads`` tells MHA from GQA; nothing that is kept depends on it. ``draft`` are the layers
+    of its own multi-token predictor, numbered on from the others, which are kept when it speculates
+    and not otherwise. ``bound`` is there once dtypes are bound.
     """
 
     layers: tuple[Layer, ...]
     query_heads: int | None = None
+    draft: tuple[Layer, ...] = ()
+    bound: Bound | None = None
 
     def caches(self) -> Iterator[tuple[Layer, Cache]]:
         """Every owned cache with its layer, in model order."""

@@ -42,7 +42,9 @@ POOL_SHARES = (
 class Limits(Struct, frozen=True):
     """What bounds a plan: the memory for it (None: unknown) and the longest sequence.
 
-    ``order`` is how it is to lie in memory; an engine that has but one order has that.
+    ``order`` is how it is to lie in memory; an engine that has but one order has that. Up to
+    ``max_batched_tokens`` tokens are computed at once; ``speculative`` tokens are drafted ahead.
+    ``tensor_parallel`` ranks share the layout, of which the one given is a rank's.
     """
 
     max_model_len: int
@@ -50,6 +52,9 @@ class Limits(Struct, frozen=True):
     memory_bytes: int | None = None
     block_size: int | None = None
     order: PageOrder = PageOrder()
+    max_batched_tokens: int | None = None
+    speculative: int = 0
+    tensor_parallel: int = 1
 
 
 class Part(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvprof.accounting import (
     CacheGroup,
@@ -19,9 +20,10 @@ from kvprof.accounting import (
     window_bytes,
 )
 from kvprof.balance import CONTEXTS, balance_points
-from kvprof.binding import Dtypes, bind, choose_dtypes
+from kvprof.binding import bind, choose_dtypes
+from kvprof.dtypes import Dtypes
 from kvprof.hookspecs import Engine
-from kvprof.layout import CacheLayout, Clock
+from kvprof.layout import Bound, CacheLayout, Clock
 from kvprof.model import Model
 from kvprof.page_order import PageOrder
 from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits
@@ -37,13 +39,15 @@ from kvprof.result import (
     TensorFacts,
     number,
 )
+from kvprof.tensor_parallel import rank_layout
 
 
 class Request(Struct, frozen=True, kw_only=True):
     """One point of the axes, apart from the model and the engine.
 
     ``lengths`` are ``(sequences, tokens)`` of a batch of mixed lengths; without them it is
-    ``sequences`` of ``tokens`` each.
+    ``sequences`` of ``tokens`` each. The layout is one rank's of ``tensor_parallel``, with the
+    model's draft layers when it speculates.
     """
 
     tokens: int
@@ -55,6 +59,9 @@ class Request(Struct, frozen=True, kw_only=True):
     cache_dtype: str = "auto"
     state_dtype: str = "auto"
     order: PageOrder = PageOrder()
+    max_batched_tokens: int | None = None
+    speculative: int = 0
+    tensor_parallel: int = 1
     lengths: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -70,6 +77,9 @@ class Request(Struct, frozen=True, kw_only=True):
             memory_bytes=self.memory_bytes,
             block_size=self.block_size,
             order=self.order,
+            max_batched_tokens=self.max_batched_tokens,
+            speculative=self.speculative,
+            tensor_parallel=self.tensor_parallel,
         )
 
 
@@ -102,10 +112,21 @@ def place(model: Model, engine: Engine, request: Request) -> Placement:
         config_state_dtype=model.config.state_dtype,
         source=model.config.source,
     )
-    layout = bind(model.layout, dtypes)
+    layout = bind(_shared_out(model, request), dtypes)
+    bound = Bound(
+        model.config, dtypes, request.cache_dtype != "auto", request.state_dtype != "auto"
+    )
+    layout = replace(layout, bound=bound)
     kept = call_plugin(_origin(engine), CacheLayout, engine.convention, layout)
     plan = call_plugin(_origin(engine), AllocationPlan | None, engine.plan, kept, request.limits)
     return Placement(model, dtypes, layout, kept, plan)
+
+
+def _shared_out(model: Model, request: Request) -> CacheLayout:
+    """What one rank keeps, the draft layers among the others when it speculates."""
+    layout = rank_layout(model.layout, request.tensor_parallel)
+    drafts = layout.draft if request.speculative else ()
+    return replace(layout, layers=layout.layers + drafts, draft=())
 
 
 def _origin(engine: Engine) -> str:
@@ -139,7 +160,7 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
         encoder_tokens=request.encoder_tokens,
         sequences=request.sequences,
         block_size=base_block_size(plan) if plan else None,
-        tensor_parallel=1,
+        tensor_parallel=request.tensor_parallel,
         bytes=SizeBytes(
             logical=logical,
             reserved=reserved,
