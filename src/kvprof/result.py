@@ -104,6 +104,21 @@ class BalancePoint(Struct, frozen=True):
     idle_bytes: int
 
 
+class ContextPoint(Struct, frozen=True):
+    """What one sequence of so many tokens takes of an engine, and how many of them fit.
+
+    ``bytes_per_token`` is what is reserved, over all its tokens; of the wastes those that are not
+    0; ``sequences_that_fit`` null without memory, and of sequences that keep nothing.
+    """
+
+    tokens: int
+    logical: int
+    reserved: int
+    bytes_per_token: Number
+    waste: dict[str, int]
+    sequences_that_fit: int | None
+
+
 class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an architecture needs and what an engine reserves, for one point of the axes."""
 
@@ -121,6 +136,7 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     caches: tuple[CacheFacts, ...]
     plan: PlanFacts | None = None
     balance: tuple[BalancePoint, ...] = ()
+    contexts: tuple[ContextPoint, ...] = ()
 
 
 class CatalogueRow(Struct, frozen=True):

@@ -38,7 +38,11 @@ def command(session: Any, /, **options: Any) -> None:
     kvprof size --model gpt2-xl --model llama-3-8b --model deepseek-v3 --tokens 4096,128k
     kvprof size --config ./config.json --engine logical,paged --block-size 16,64 --sequences 32
     """  # noqa: D301 - \b is for click
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from kvprof.case import Case  # noqa: PLC0415
     from kvprof.commands.emit import emit  # noqa: PLC0415
+    from kvprof.contexts import context_points  # noqa: PLC0415
     from kvprof.errors import UsageError  # noqa: PLC0415
     from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
@@ -75,5 +79,9 @@ def command(session: Any, /, **options: Any) -> None:
                 cache_dtype=options["cache_dtype"],
                 state_dtype=options["state_dtype"],
             )
-            results.append(size_model(model, engine, request))
+            result = size_model(model, engine, request)
+            if len(engines) > 1:
+                points = context_points(Case(model, engine, request), memory)
+                result = replace(result, contexts=points)
+            results.append(result)
     emit("size", results, destination, options["format_"], session)

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from kvprof.document import Document
 from kvprof.reports.balance import balance_sheet
+from kvprof.reports.contexts import contexts_sheets
 from kvprof.reports.sheet import Column, Sheet
 from kvprof.result import SizeResult
 from kvprof.units import format_bytes, format_ratio, format_tokens
@@ -14,7 +15,7 @@ from kvprof.units import format_bytes, format_ratio, format_tokens
 def size_sheets(document: Document) -> Sequence[Sheet]:
     """What each model keeps per token and per sequence, then the totals of each point asked for."""
     results = [result for result in document.results if isinstance(result, SizeResult)]
-    sheets = [_models_sheet(results), _totals_sheet(results)]
+    sheets = [_models_sheet(results), _totals_sheet(results), *contexts_sheets(results)]
     if any(result.plan for result in results):
         sheets.append(_plans_sheet(results))
     return [*sheets, *_balance_sheets(results)]
