@@ -4,16 +4,18 @@ from kvprof.case import Case
 from kvprof.contexts import CONTEXTS, context_points
 from kvprof.model import catalogue_model
 from kvprof.registry import registry
+from kvprof.result import ContextPoint
 from kvprof.size import Request
 
 GIB = 2**30
 
 
-def points(model: str, engine: str, memory: int | None, **request: int):  # type: ignore[no-untyped-def]
-    chosen = registry().engine(engine).what
-    return context_points(
-        Case(catalogue_model(model), chosen, Request(tokens=1, **request)), memory
-    )
+def points(
+    model: str, engine: str, memory: int | None, block_size: int | None = None
+) -> tuple[ContextPoint, ...]:
+    request = Request(tokens=1, block_size=block_size)
+    case = Case(catalogue_model(model), registry().engine(engine).what, request)
+    return context_points(case, memory)
 
 
 def test_gemma_3_27b_at_8k() -> None:
