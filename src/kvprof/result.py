@@ -119,6 +119,15 @@ class ContextPoint(Struct, frozen=True):
     sequences_that_fit: int | None
 
 
+class Reason(Struct, frozen=True):
+    """Why a plan is as it is: a name, the number that it rests on, and a sentence."""
+
+    name: str
+    value: Number
+    unit: str
+    text: str
+
+
 class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an architecture needs and what an engine reserves, for one point of the axes."""
 
@@ -137,6 +146,7 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     plan: PlanFacts | None = None
     balance: tuple[BalancePoint, ...] = ()
     contexts: tuple[ContextPoint, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
 
 class CatalogueRow(Struct, frozen=True):

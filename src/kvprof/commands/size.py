@@ -46,6 +46,7 @@ def command(session: Any, /, **options: Any) -> None:
     from kvprof.errors import UsageError  # noqa: PLC0415
     from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
+    from kvprof.reasons import reasons  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
     from kvprof.size import Request, size_model  # noqa: PLC0415
 
@@ -80,6 +81,7 @@ def command(session: Any, /, **options: Any) -> None:
                 state_dtype=options["state_dtype"],
             )
             result = size_model(model, engine, request)
+            result = replace(result, reasons=reasons(result))
             if len(engines) > 1:
                 points = context_points(Case(model, engine, request), memory)
                 result = replace(result, contexts=points)

@@ -18,7 +18,7 @@ def size_sheets(document: Document) -> Sequence[Sheet]:
     sheets = [_models_sheet(results), _totals_sheet(results), *contexts_sheets(results)]
     if any(result.plan for result in results):
         sheets.append(_plans_sheet(results))
-    return [*sheets, *_balance_sheets(results)]
+    return [*sheets, *_balance_sheets(results), *_reasons_sheets(results)]
 
 
 def _models_sheet(results: Sequence[SizeResult]) -> Sheet:
@@ -138,6 +138,17 @@ def _balance_sheets(results: Sequence[SizeResult]) -> Iterator[Sheet]:
         pools = f"{first.model.name}, engine {first.engine}, blocks of {first.block_size or '-'}"
         points = {(p.tokens, p.sequences): p for result in sharing for p in result.balance}
         yield balance_sheet(pools, [points[key] for key in sorted(points)])
+
+
+def _reasons_sheets(results: Sequence[SizeResult]) -> Iterator[Sheet]:
+    """Sentences under a title; each once, though many points share a plan."""
+    notes = dict.fromkeys(
+        f"{result.model.name}, {result.engine}: {reason.text}"
+        for result in results
+        for reason in result.reasons
+    )
+    if notes:
+        yield Sheet("Why", notes=tuple(notes))
 
 
 def _fits(result: SizeResult) -> str:
