@@ -19,6 +19,7 @@ from kvprof.layout import (
     Layer,
     Mode,
     Once,
+    Tail,
     TopK,
     Whole,
 )
@@ -49,16 +50,36 @@ def attention_cache(
     return Cache(key, (k,) if k_is_v else (k, v), keep)
 
 
-def latent_cache(rank: int, rope_dim: int) -> Cache:
+def latent_cache(
+    rank: int, rope_dim: int, *, keep: Keep = _ALL, entry_tokens: int = 1, key: str = "latent"
+) -> Cache:
     """Multi-head latent attention: one latent and one RoPE key per token (DeepSeek-V2, 2405.04434).
 
-    ``latent [rank]`` and ``k_rope [rope_dim]``, shared by all query heads.
+    ``latent [rank]`` and ``k_rope [rope_dim]``, shared by all query heads; one such entry for
+    ``entry_tokens`` tokens.
     """
     fields = (
         Field("latent", (("kv_lora_rank", rank),), codec="mla_latent"),
         Field("k_rope", (("qk_rope_head_dim", rope_dim),), codec="mla_rope"),
     )
-    return Cache("latent", fields)
+    return Cache(key, fields, keep, entry_tokens=entry_tokens)
+
+
+def compressor_caches(name: str, dim: int, group: int, *, overlapping: bool) -> tuple[Cache, ...]:
+    """What a compressor of ``group`` tokens into one entry of ``dim`` elements keeps (DeepSeek V4).
+
+    Of each token that is in no whole group yet ``kv`` and ``gate``, both ``[series, dim]``. Groups
+    that overlap have two series, and of the last whole group the first of them is used again:
+    ``kv`` and ``gate`` ``[group, dim]``. As the model computes them, unlike the entries that
+    they become (transformers modeling_deepseek_v4.py; vLLM keeps them in float32).
+    """
+    width = (("series", 2), ("dim", dim)) if overlapping else (("dim", dim),)
+    tail = tuple(Field(field, width, MODEL) for field in ("kv", "gate"))
+    caches = (Cache(f"{name}_tail", tail, Tail(group)),)
+    if not overlapping:
+        return caches
+    last = tuple(Field(f, (("tokens", group), ("dim", dim)), MODEL) for f in ("kv", "gate"))
+    return (*caches, Cache(f"{name}_overlap", last, Last(1), entry_tokens=group))
 
 
 def state_cache(key: str, *fields: Field) -> Cache:
@@ -144,9 +165,28 @@ def short_convolution_cache(d_conv: int, channels: int) -> Cache:
     return state_cache("short_convolution", convolution_field(d_conv, channels))
 
 
-def indexer_cache(head_dim: int) -> Cache:
-    """The lightning indexer of sparse attention (DeepSeek-V3.2): ``index_k [head_dim]`` a token."""
-    return Cache(INDEXER, (Field("index_k", (("index_head_dim", head_dim),), codec="mla_index"),))
+def lightning_cache(heads: int, head_dim: int) -> Cache:
+    """Lightning attention (2401.04658): ``recurrent_state [heads, head_dim, head_dim]``."""
+    head = (("heads", heads), ("key_dim", head_dim), ("value_dim", head_dim))
+    return state_cache("lightning", Field("recurrent_state", head, STATE))
+
+
+def rwkv_cache(hidden: int, *state: Field) -> Cache:
+    """RWKV (2305.13048): the last input of both its sublayers and the state of its time mixing.
+
+    ``time_shift [hidden]`` and ``channel_shift [hidden]``, as the model computes them.
+    """
+    shifts = (Field(f, (("channels", hidden),), MODEL) for f in ("time_shift", "channel_shift"))
+    return state_cache("rwkv", *shifts, *state)
+
+
+def indexer_cache(head_dim: int, *, entry_tokens: int = 1) -> Cache:
+    """The lightning indexer of sparse attention (DeepSeek-V3.2): ``index_k [head_dim]`` an entry.
+
+    One entry for ``entry_tokens`` tokens.
+    """
+    index_k = Field("index_k", (("index_head_dim", head_dim),), codec="mla_index")
+    return Cache(INDEXER, (index_k,), entry_tokens=entry_tokens)
 
 
 def layer(index: int, *caches: Cache) -> Layer:
@@ -173,6 +213,25 @@ def sparse_layer(index: int, cache: Cache, indexer: Cache | None, topk: int) -> 
         own.append(Access(index, indexer.key, All(), Mode.READ))
     does = (*own, Access(index, cache.key, TopK(topk), Mode.READ))
     return Layer(index, (cache, indexer) if indexer else (cache,), does)
+
+
+def compressing_layer(attention: Layer, *buffers: Cache) -> Layer:
+    """A layer that besides its attention feeds the ``buffers`` of its compressors.
+
+    A row of them is read once, when its group is whole: one row a step.
+    """
+    does = tuple(
+        Access(attention.index, cache.key, Last(1), mode)
+        for cache in buffers
+        for mode in (Mode.APPEND, Mode.READ)
+    )
+    return Layer(attention.index, (*attention.owns, *buffers), (*attention.does, *does))
+
+
+def joined(*parts: Layer) -> Layer:
+    """One layer that owns and does what its parts own and do, which have its index."""
+    owns = tuple(cache for part in parts for cache in part.owns)
+    return Layer(parts[0].index, owns, tuple(access for part in parts for access in part.does))
 
 
 def reading_layer(index: int, owner: int, cache: Cache) -> Layer:
