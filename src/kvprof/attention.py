@@ -8,6 +8,7 @@ from kvprof.layers import (
     cross_attention_cache,
     hidden_cache,
     indexer_cache,
+    indexer_tail_cache,
     latent_cache,
 )
 from kvprof.layout import All, Cache, Chunk, Keep, Last
@@ -51,7 +52,14 @@ def cross_attention(config: ModelConfig) -> Cache:
 
 def indexer(config: ModelConfig) -> Cache:
     """The keys by which sparse attention chooses what it reads."""
-    return indexer_cache(config.integer("index_head_dim"))
+    return indexer_cache(
+        config.integer("index_head_dim"), entry_tokens=config.integer("index_kpool", default=1)
+    )
+
+
+def indexer_tail(config: ModelConfig) -> Cache:
+    """The keys and gates of the tokens that are not yet pooled (GLM-5.3)."""
+    return indexer_tail_cache(config.integer("index_head_dim"), config.integer("index_kpool"))
 
 
 def index_topk(config: ModelConfig) -> int:
@@ -77,7 +85,7 @@ def memory(config: ModelConfig) -> Cache:
 
 
 def _latent(config: ModelConfig, keep: Keep) -> Cache:
-    return latent_cache(config.integer("kv_lora_rank"), config.integer("qk_rope_head_dim"), keep)
+    return latent_cache(config.integer("kv_lora_rank"), config.integer("qk_rope_head_dim", minimum=0), keep)
 
 
 def _bounded(config: ModelConfig, keep: Keep) -> Cache:

@@ -52,12 +52,12 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     ),
     "kv_heads": (
         "decoder_num_key_value_heads",
+        "attn_config.kv_n_heads",
         "num_key_value_heads",
         "num_kv_heads",
         "n_head_kv",
         "num_query_groups",
         "num_attention_groups",
-        "attn_config.kv_n_heads",
         "multi_query_group_num",
     ),
     "head_dim": (
@@ -240,6 +240,8 @@ class ModelConfig(Struct, frozen=True):
     def kv_heads(self) -> int:
         """KV heads: given, 1 for ``multi_query``, else one per query head; they must divide."""
         heads = self.heads
+        if self.value("attn_config.attn_type") == "multihead_attention":
+            return heads
         if self.flag("multi_query", default=False) and not self.flag(
             "new_decoder_architecture", default=False
         ):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kvprof.config import MAX_LAYERS, ModelConfig
-from kvprof.indexers import OWN, SHARED
+from kvprof.indexers import OWN, SHARED, TAIL
 from kvprof.layer_kinds import KIND_WORDS, Kinds, parts_of
 
 _WORDS = ("mtp_layer_types", "mtp_layers_block_type")
-_KEPT_PARTS = ("full", "sliding", "chunked", OWN)
+_KEPT_PARTS = ("full", "sliding", "chunked", OWN, TAIL)
 
 
 def draft_kinds(config: ModelConfig, kinds: Kinds) -> Kinds:

@@ -7,6 +7,8 @@ from kvprof.layer_kinds import Kinds, parts_of
 
 OWN, SHARED = "indexer", "shared_indexer"
 """Parts of a layer that chooses the rows it reads itself, or reads those another chose."""
+TAIL = "indexer_tail"
+"""The part that a pooled indexer has not pooled yet."""
 
 
 def with_indexers(config: ModelConfig, kinds: Kinds) -> Kinds:
@@ -28,11 +30,18 @@ def with_indexers(config: ModelConfig, kinds: Kinds) -> Kinds:
         kinds = tuple(f"{kind}+{OWN}" for kind in kinds)
     if not any(map(_indexed, kinds)):
         return kinds
+    if config.has("index_kpool"):
+        kinds = tuple(f"{kind}+{TAIL}" if _indexed(kind) else kind for kind in kinds)
     types = _types(config, len(kinds))
     return tuple(
-        kind.replace(OWN, SHARED) if types[index] == "shared" and _indexed(kind) else kind
+        _sharing(kind) if types[index] == "shared" and _indexed(kind) else kind
         for index, kind in enumerate(kinds)
     )
+
+
+def _sharing(kind: str) -> str:
+    parts = (SHARED if part == OWN else part for part in parts_of(kind) if part != TAIL)
+    return "+".join(parts)
 
 
 def _indexed(kind: str) -> bool:

@@ -12,6 +12,11 @@ _STATE_LABELS = {
     "rg_lru": "linear",
     "short_convolution": "linear",
     "mlstm": "linear",
+    "lightning": "linear",
+    "rwkv": "linear",
+    "cca": "linear",
+    "short_convolutions": "linear",
+    "ngrams": "linear",
 }
 
 

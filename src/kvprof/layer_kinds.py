@@ -38,7 +38,7 @@ STATE_FIELDS = {
     "mamba": ("d_state",),
     "recurrent": ("lru_width",),
     "cca": ("cca_time0",),
-    "short_convolutions": ("number_of_conv_states", "sconv_kernel_size"),
+    "short_convolutions": ("rel_extent",),
     "conv": ("conv_L_cache",),
 }
 """The state that a ``state`` layer keeps, and the field by which it is known."""
@@ -190,7 +190,7 @@ def _listed_layers(config: ModelConfig) -> Kinds | None:
     """
     for name, listed, other, first in _LAYER_LISTS:
         if config.has(name):
-            numbers = _numbers(config, name, first)
+            numbers = _numbers(config, name, first, beyond=other == "full")
             return tuple(listed if i + first in numbers else other for i in range(config.layers))
     return None
 
@@ -204,12 +204,14 @@ _LAYER_LISTS = (
 )
 
 
-def _numbers(config: ModelConfig, name: str, minimum: int) -> set[int]:
+def _numbers(
+    config: ModelConfig, name: str, minimum: int, *, beyond: bool = False
+) -> set[int]:
     value = config.value(name)
     if not isinstance(value, list):
         config.refuse(f"{name} must be a list of layers")
     numbers = {config.whole_number(name, number, minimum) for number in value}
-    if numbers and max(numbers) >= config.layers + minimum:
+    if numbers and max(numbers) >= config.layers + minimum and not beyond:
         config.refuse(f"{name} names layer {max(numbers)} of {config.layers} layers")
     return numbers
 

@@ -19,6 +19,7 @@ from kvprof.layout import (
     Layer,
     Mode,
     Once,
+    Tail,
     TopK,
     Whole,
 )
@@ -77,13 +78,14 @@ def soft_prompt_cache(prompt_tokens: int, cache: Cache) -> Cache:
 def latent_cache(rank: int, rope_dim: int, keep: Keep = _ALL) -> Cache:
     """Multi-head latent attention: one latent and one RoPE key per token (DeepSeek-V2, 2405.04434).
 
-    ``latent [rank]`` and ``k_rope [rope_dim]``, shared by all query heads.
+    ``latent [rank]`` and ``k_rope [rope_dim]``, shared by all query heads; a latent without
+    positions has no ``k_rope``.
     """
     fields = (
         Field("latent", (("kv_lora_rank", rank),), codec="mla_latent"),
         Field("k_rope", (("qk_rope_head_dim", rope_dim),), codec="mla_rope"),
     )
-    return Cache("latent", fields, keep)
+    return Cache("latent", fields if rope_dim else fields[:1], keep)
 
 
 def state_cache(key: str, *fields: Field) -> Cache:
@@ -194,9 +196,19 @@ def ngram_cache(channels: int, *, kernel: int, ngram: int) -> Cache:
     return state_cache("ngrams", inputs, ids)
 
 
-def indexer_cache(head_dim: int) -> Cache:
-    """The lightning indexer of sparse attention (DeepSeek-V3.2): ``index_k [head_dim]`` a token."""
-    return Cache(INDEXER, (Field("index_k", (("index_head_dim", head_dim),), codec="mla_index"),))
+def indexer_cache(head_dim: int, *, entry_tokens: int = 1) -> Cache:
+    """The lightning indexer of sparse attention (DeepSeek-V3.2): ``index_k [head_dim]`` a token.
+
+    A pooled one keeps an entry for every ``entry_tokens`` tokens (GLM-5.3).
+    """
+    key = Field("index_k", (("index_head_dim", head_dim),), codec="mla_index")
+    return Cache(INDEXER, (key,), entry_tokens=entry_tokens)
+
+
+def indexer_tail_cache(head_dim: int, pool: int) -> Cache:
+    """What a pooled indexer keeps of tokens not yet pooled: ``tail_k`` and ``gate [head_dim]``."""
+    dims = (("index_head_dim", head_dim),)
+    return Cache("indexer_tail", (Field("tail_k", dims), Field("gate", dims)), Tail(pool))
 
 
 def layer(index: int, *caches: Cache, topk: int | None = None) -> Layer:

@@ -16,7 +16,7 @@ from kvprof import attention, states
 from kvprof.config import MAX_DIMENSION, ModelConfig
 from kvprof.drafts import draft_kinds
 from kvprof.field_reads import FieldReads
-from kvprof.indexers import OWN, SHARED, with_indexers
+from kvprof.indexers import OWN, SHARED, TAIL, with_indexers
 from kvprof.kv_sharing import kv_owners
 from kvprof.layer_fields import layer_configs
 from kvprof.layer_kinds import layer_kinds, parts_of
@@ -37,6 +37,7 @@ _BUILDERS: dict[str, Builder] = {
     "hashed_local": attention.local_attention,
     "memory": attention.memory,
     OWN: attention.indexer,
+    TAIL: attention.indexer_tail,
     "mamba": states.mamba,
     "linear": states.delta_net,
     "kda": states.kimi_delta_net,
