@@ -9,10 +9,8 @@ from kvprof.layers import (
     compressing_layer,
     compressor_caches,
     indexer_cache,
-    joined,
     latent_cache,
     layer,
-    sparse_layer,
 )
 from kvprof.layout import CacheLayout, Last, Layer
 
@@ -82,19 +80,17 @@ def _layer(config: ModelConfig, index: int, rate: int) -> Layer:
     if dim <= rope:
         config.refuse(f"head_dim {dim} must be more than qk_rope_head_dim {rope}, a part of it")
     window = Last(config.integer("sliding_window"))
-    near = layer(index, latent_cache(dim - rope, rope, keep=window, key="sliding_latent"))
+    near = latent_cache(dim - rope, rope, window, key="sliding_latent")
     if rate == 1:
-        return near
+        return layer(index, near)
     far = latent_cache(dim - rope, rope, entry_tokens=rate, key="compressed_latent")
     if rate != SPARSE_RATE:
         tail = compressor_caches("compressor", dim, rate, overlapping=False)
-        return compressing_layer(joined(near, layer(index, far)), *tail)
-    index_dim = config.integer("index_head_dim")
-    chosen = sparse_layer(
-        index, far, indexer_cache(index_dim, entry_tokens=rate), config.integer("index_topk")
-    )
+        return compressing_layer(layer(index, near, far), *tail)
+    index_dim, topk = config.integer("index_head_dim"), config.integer("index_topk")
+    indexer = indexer_cache(index_dim, entry_tokens=rate)
     return compressing_layer(
-        joined(near, chosen),
+        layer(index, near, far, indexer, topk=topk),
         *compressor_caches("compressor", dim, rate, overlapping=True),
         *compressor_caches("indexer", index_dim, rate, overlapping=True),
     )

@@ -18,7 +18,7 @@ class LightningAttention:
     model_types = frozenset({"minimax", "minimax_m1", "minimax_text_01"})
 
     def layout(self, config: ModelConfig) -> CacheLayout:
-        """Layers keep ``recurrent_state``, or ``k`` and ``v`` where they attend to all."""
+        """Layers keep ``kv_state``, or ``k`` and ``v`` where they attend to all."""
         if config.model_type == "minimax":
             config = config.with_defaults({"num_key_value_heads": 8})
         full = _attending(config)

@@ -60,6 +60,9 @@ class SlidingWindows:
 
     def layout(self, config: ModelConfig) -> CacheLayout:
         """Full layers keep every token, windowed ones the last ``sliding_window``."""
+        if config.model_type == "mimo_v2_flash":
+            # Published configs say it; the library saves them without.
+            config = config.with_defaults({"swa_num_key_value_heads": 2 * config.kv_heads})
         return read_layout(config.with_defaults(DEFAULTS.get(config.model_type or "", {})))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvprof.layers import INDEXER
 from kvprof.layout import All, Cache, CacheLayout, Chunk, Clock, Last
 
 _STATE_LABELS = {
@@ -14,6 +15,9 @@ _STATE_LABELS = {
     "mlstm": "linear",
     "lightning": "linear",
     "rwkv": "linear",
+    "cca": "linear",
+    "short_convolutions": "linear",
+    "ngrams": "linear",
 }
 
 
@@ -25,7 +29,7 @@ def label_of(layout: CacheLayout) -> str | None:
     caches = {cache.key: cache for _, cache in layout.caches()}
     if any(cache.clock is Clock.ENCODER for cache in caches.values()):
         return "cross"
-    if any(cache.entry_tokens > 1 for cache in caches.values()):
+    if any(cache.entry_tokens > 1 and cache.key != INDEXER for cache in caches.values()):
         return "compressed"
     states = {_STATE_LABELS[key] for key in caches if key in _STATE_LABELS}
     attention = {
