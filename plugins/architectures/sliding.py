@@ -24,7 +24,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     # Gemma 3 4B is published with nothing but its sizes.
     "gemma3_text": _GEMMA_3,
     "gemma3": _GEMMA_3,
-    "gemma3n_text": {"num_kv_shared_layers": 15, "head_dim": 256},
     "cohere2": {"sliding_window_pattern": 4, "sliding_window": 4096},
     "olmo3": {"sliding_window_pattern": 4, "sliding_window": 4096},
     "gpt_oss": {
@@ -33,13 +32,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "sliding_window": 128,
         "sliding_window_pattern": 2,
     },
-    "llama4_text": {"num_key_value_heads": 8, "head_dim": 128},
 }
 """What the config classes fill in when a published config leaves it out."""
 
 
 class SlidingWindows:
-    """Decoders that mix full and windowed (or chunked) attention layer by layer."""
+    """Decoders that mix full and windowed attention layer by layer."""
 
     name = "sliding"
     summary = "sliding windows: most layers keep a window, the others every token"
@@ -51,11 +49,8 @@ class SlidingWindows:
             "gemma2",
             "gemma3",
             "gemma3_text",
-            "gemma3n_text",
             "gemma4_text",
             "gpt_oss",
-            "llama4",
-            "llama4_text",
             "mimo_v2_flash",
             "olmo3",
             "step3p5",

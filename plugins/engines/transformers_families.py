@@ -68,9 +68,7 @@ def _whole_windows(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
 
 def _float32(*names: str) -> Keep:
     def keep(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
-        fields = tuple(
-            replace(f, dtype="float32") if f.name in names else f for f in cache.fields
-        )
+        fields = tuple(replace(f, dtype="float32") if f.name in names else f for f in cache.fields)
         return (replace(cache, fields=fields),)
 
     return keep

@@ -85,7 +85,9 @@ def memory(config: ModelConfig) -> Cache:
 
 
 def _latent(config: ModelConfig, keep: Keep) -> Cache:
-    return latent_cache(config.integer("kv_lora_rank"), config.integer("qk_rope_head_dim", minimum=0), keep)
+    return latent_cache(
+        config.integer("kv_lora_rank"), config.integer("qk_rope_head_dim", minimum=0), keep
+    )
 
 
 def _bounded(config: ModelConfig, keep: Keep) -> Cache:

@@ -26,7 +26,9 @@ def with_indexers(config: ModelConfig, kinds: Kinds) -> Kinds:
     if not named and config.has("index_head_dim"):
         for index, kind in enumerate(kinds):
             if kind != "full":
-                config.refuse(f"layer {index} is a {kind} layer, where kvprof reads no sparse attention")
+                config.refuse(
+                    f"layer {index} is a {kind} layer, where kvprof reads no sparse attention"
+                )
         kinds = tuple(f"{kind}+{OWN}" for kind in kinds)
     if not any(map(_indexed, kinds)):
         return kinds

@@ -209,9 +209,7 @@ _LAYER_LISTS = (
 )
 
 
-def _numbers(
-    config: ModelConfig, name: str, minimum: int, *, beyond: bool = False
-) -> set[int]:
+def _numbers(config: ModelConfig, name: str, minimum: int, *, beyond: bool = False) -> set[int]:
     value = config.value(name)
     if not isinstance(value, list):
         config.refuse(f"{name} must be a list of layers")
@@ -302,9 +300,7 @@ def _chunks(config: ModelConfig) -> Kinds | None:
     return tuple("chunked" if (i + 1) % step else "full" for i in range(config.layers))
 
 
-def _from_flags(
-    config: ModelConfig, name: str, flags: list[object], on: str, off: str
-) -> Kinds:
+def _from_flags(config: ModelConfig, name: str, flags: list[object], on: str, off: str) -> Kinds:
     if len(flags) != config.layers or any(flag not in (0, 1) for flag in flags):
         config.refuse(f"{name} must hold a 0 or 1 for each of {config.layers} layers")
     return tuple(on if flag else off for flag in flags)

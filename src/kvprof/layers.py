@@ -75,17 +75,36 @@ def soft_prompt_cache(prompt_tokens: int, cache: Cache) -> Cache:
     return Cache("soft_prompt", fields, Once(), Clock.SEQUENCE)
 
 
-def latent_cache(rank: int, rope_dim: int, keep: Keep = _ALL) -> Cache:
+def latent_cache(
+    rank: int, rope_dim: int, keep: Keep = _ALL, *, entry_tokens: int = 1, key: str = "latent"
+) -> Cache:
     """Multi-head latent attention: one latent and one RoPE key per token (DeepSeek-V2, 2405.04434).
 
     ``latent [rank]`` and ``k_rope [rope_dim]``, shared by all query heads; a latent without
-    positions has no ``k_rope``.
+    positions has no ``k_rope``. One such entry for ``entry_tokens`` tokens.
     """
     fields = (
         Field("latent", (("kv_lora_rank", rank),), codec="mla_latent"),
         Field("k_rope", (("qk_rope_head_dim", rope_dim),), codec="mla_rope"),
     )
-    return Cache("latent", fields if rope_dim else fields[:1], keep)
+    return Cache(key, fields if rope_dim else fields[:1], keep, entry_tokens=entry_tokens)
+
+
+def compressor_caches(name: str, dim: int, group: int, *, overlapping: bool) -> tuple[Cache, ...]:
+    """What a compressor of ``group`` tokens into one entry of ``dim`` elements keeps (DeepSeek V4).
+
+    Of each token that is in no whole group yet ``kv`` and ``gate``, both ``[series, dim]``. Groups
+    that overlap have two series, and of the last whole group the first of them is used again:
+    ``kv`` and ``gate`` ``[group, dim]``. As the model computes them, unlike the entries that
+    they become (transformers modeling_deepseek_v4.py; vLLM keeps them in float32).
+    """
+    width = (("series", 2), ("dim", dim)) if overlapping else (("dim", dim),)
+    tail = tuple(Field(field, width, MODEL) for field in ("kv", "gate"))
+    caches = (Cache(f"{name}_tail", tail, Tail(group)),)
+    if not overlapping:
+        return caches
+    last = tuple(Field(f, (("tokens", group), ("dim", dim)), MODEL) for f in ("kv", "gate"))
+    return (*caches, Cache(f"{name}_overlap", last, Last(1), entry_tokens=group))
 
 
 def state_cache(key: str, *fields: Field) -> Cache:
@@ -93,9 +112,7 @@ def state_cache(key: str, *fields: Field) -> Cache:
     return Cache(key, fields, Once(), Clock.SEQUENCE)
 
 
-def convolution_field(
-    d_conv: int, *channels: int | Dims, name: str = "conv_state"
-) -> Field:
+def convolution_field(d_conv: int, *channels: int | Dims, name: str = "conv_state") -> Field:
     """The last ``d_conv - 1`` inputs of a causal convolution, as serving engines keep it.
 
     Its channels are one number, or the sum of products of named dimensions.
@@ -189,9 +206,18 @@ def rwkv_cache(hidden: int, attention_hidden: int) -> Cache:
     return state_cache("rwkv", shift, wkv)
 
 
+def rwkv_matrix_cache(hidden: int, heads: int, head_size: int) -> Cache:
+    """RWKV-5 to 7 (2404.05892): ``wkv_state [heads, head_size, head_size]`` in place of vectors."""
+    shift = Field("shift_state", (("mixers", 2), ("channels", hidden)), MODEL)
+    head = (("heads", heads), ("key_dim", head_size), ("value_dim", head_size))
+    return state_cache("rwkv", shift, Field("wkv_state", head, STATE))
+
+
 def ngram_cache(channels: int, *, kernel: int, ngram: int) -> Cache:
     """N-gram embeddings (Qwen4): a convolution dilated by ``ngram``, and the last token ids."""
-    inputs = Field("conv_state", (("conv_width", (kernel - 1) * ngram), ("channels", channels)), MODEL)
+    inputs = Field(
+        "conv_state", (("conv_width", (kernel - 1) * ngram), ("channels", channels)), MODEL
+    )
     ids = Field("token_ids", (("tokens", ngram - 1),), "int64")
     return state_cache("ngrams", inputs, ids)
 
@@ -236,7 +262,7 @@ def _accesses(index: int, cache: Cache, topk: int | None) -> tuple[Access, ...]:
     )
 
 
-_CHOSEN_FROM = ("attention", "latent")
+_CHOSEN_FROM = ("attention", "latent", "compressed_latent")
 
 
 def sparse_layer(index: int, cache: Cache, indexer: Cache | None, topk: int) -> Layer:
@@ -245,6 +271,19 @@ def sparse_layer(index: int, cache: Cache, indexer: Cache | None, topk: int) -> 
     Without an indexer of its own it reads the rows that a layer before it chose.
     """
     return layer(index, *((cache, indexer) if indexer else (cache,)), topk=topk)
+
+
+def compressing_layer(attention: Layer, *buffers: Cache) -> Layer:
+    """A layer that besides its attention feeds the ``buffers`` of its compressors.
+
+    A row of them is read once, when its group is whole: one row a step.
+    """
+    does = tuple(
+        Access(attention.index, cache.key, Last(1), mode)
+        for cache in buffers
+        for mode in (Mode.APPEND, Mode.READ)
+    )
+    return Layer(attention.index, (*attention.owns, *buffers), (*attention.does, *does))
 
 
 def reading_layer(index: int, owner: int, cache: Cache) -> Layer:

@@ -124,7 +124,11 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CatalogueRow(Struct, frozen=True):
-    """One model of the catalogue, with what it keeps in bfloat16."""
+    """One model of the catalogue, with what it keeps in bfloat16.
+
+    ``comparable_kib_per_token`` counts as the published figure does, ``published_agrees`` says
+    whether they are equal; ``note`` why not.
+    """
 
     name: str
     title: str
@@ -137,6 +141,8 @@ class CatalogueRow(Struct, frozen=True):
     window_mib_per_sequence: float | None
     fixed_mib_per_sequence: float | None
     published_kib_per_token: float | None
+    comparable_kib_per_token: float | None
+    published_agrees: bool | None
     max_context: int | None
     source: str
     confidence: str
@@ -150,6 +156,7 @@ class ArchitectureRow(Struct, frozen=True):
     summary: str
     reference: str
     kib_per_token: float | None
+    growing_kib_per_token: float | None
     fixed_mib_per_sequence: float | None
     plugin: str
 
