@@ -61,6 +61,7 @@ class GroupedQueryAttention:
             "mistral3",
             "mixtral",
             "nemotron",
+            "nemotron-nas",
             "olmo2",
             "olmoe",
             "phi3",
@@ -77,6 +78,12 @@ class GroupedQueryAttention:
 
     def layout(self, config: ModelConfig) -> CacheLayout:
         """Every layer keeps ``k`` and ``v`` of the KV heads, in a window where there is one."""
+        if config.model_type == "qwen3_moe":
+            # configuration_qwen3_moe.py: a window in use is every layer's.
+            config = config.overlaid({"max_window_layers": 0})
+        if config.model_type == "glm4_moe":
+            # modeling_glm4_moe.py: whole elements, also where heads do not divide the width.
+            config = config.with_defaults({"head_dim": config.hidden // config.heads})
         return read_layout(config.with_defaults(DEFAULTS.get(config.model_type or "", {})))
 
 

@@ -84,9 +84,12 @@ def _keys_and_values(cache: Cache) -> Cache:
 def _window(cache: Cache) -> Cache:
     """A window lacks the newest token's entry, a chunk is a window; one of 1 slices nothing off.
 
-    A memory of hidden states is cut to its length (modeling_xlnet.py, cache_mem).
+    A memory of hidden states is cut to its length (modeling_xlnet.py, cache_mem); groups of tokens
+    are no window.
     """
-    if not isinstance(cache.keep, Last | Chunk) or cache.key == "hidden_states":
+    if not isinstance(cache.keep, Last | Chunk):
+        return cache
+    if cache.entry_tokens > 1 or cache.key == "hidden_states":
         return cache
     return replace(cache, keep=Last(cache.keep.n - 1) if cache.keep.n > 1 else All())
 

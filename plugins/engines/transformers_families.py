@@ -106,9 +106,17 @@ def _buckets(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
     )
 
 
+def _window_twice(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
+    if cache.key != "sliding_latent":
+        return (cache,)
+    values = tuple(replace(field, name=f"v_{field.name}") for field in cache.fields)
+    return (replace(cache, fields=(*cache.fields, *values)),)
+
+
 _INKLING = Family(_float32(*(f"{name}_conv_state" for name in ("k", "v", "attention", "mlp"))))
 
 FAMILIES = {
+    "deepseek_v4": Family(_window_twice),  # modeling_deepseek_v4.py: values are the keys again
     "dots3_note_text": Family(_float32("index_k")),  # modeling_dots3_note.py, Indexer.k_norm
     "falcon": Family(_falcon),  # modeling_falcon.py, _split_heads broadcasts
     "glm5_next_text": Family(_packed_indexer),  # modeling_glm5_next.py, packed_states

@@ -42,9 +42,7 @@ def _fields_by_layer(config: ModelConfig, layers: int) -> list[dict[str, Any]]:
     own: list[dict[str, Any]] = [{} for _ in range(layers)]
     for name in _LISTED & config.fields.keys():
         values = config.fields[name]
-        if isinstance(values, list):
-            if len(values) != layers:
-                config.refuse(f"{name} has {len(values)} values for {layers} layers")
+        if isinstance(values, list) and len(values) == layers:
             for fields, value in zip(own, values, strict=True):
                 fields[name] = value
     for index, fields in _by_number(config, layers):

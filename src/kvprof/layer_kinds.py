@@ -38,6 +38,11 @@ STATE_FIELDS = {
     "mamba": ("d_state",),
     "recurrent": ("lru_width",),
     "cca": ("cca_time0",),
+    "lightning": (
+        "attn_type_list",
+        "linear_attn_alpha_factor",
+        "layernorm_linear_attention_alpha",
+    ),
     "short_convolutions": ("rel_extent",),
     "conv": ("conv_L_cache",),
 }
@@ -189,7 +194,7 @@ def _listed_layers(config: ModelConfig) -> Kinds | None:
     windows among full attention; Llama 3.2 Vision attends to the image alone in some layers.
     """
     for name, listed, other, first in _LAYER_LISTS:
-        if config.has(name):
+        if config.has(name.split(".")[0]):
             numbers = _numbers(config, name, first, beyond=other == "full")
             return tuple(listed if i + first in numbers else other for i in range(config.layers))
     return None

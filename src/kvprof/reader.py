@@ -82,8 +82,12 @@ def read_layout(config: ModelConfig) -> CacheLayout:
         _layer(config, index, kind, caches_of(kind, config))
         for index, kind in enumerate(draft_kinds(config, kinds), start=len(kinds))
     )
-    attends = any(part in _ATTENTION for kind in set(kinds) for part in parts_of(kind))
-    return CacheLayout(tuple(layers), config.heads if attends else None, drafts)
+    attending = (
+        own.heads
+        for own, kind in zip(configs, kinds, strict=True)
+        if not _ATTENTION.keys().isdisjoint(parts_of(kind))
+    )
+    return CacheLayout(tuple(layers), next(attending, None), drafts)
 
 
 def _layer(config: ModelConfig, index: int, kind: str, caches: tuple[Cache, ...]) -> Layer:
