@@ -247,7 +247,7 @@ def test_the_reference_has_every_architecture_and_the_model_types_that_it_reads(
     for name, offered in registry().architectures.items():
         if not offered.origin.builtin:
             continue
-        (row,) = [line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` | ")]
-        assert f"| {offered.what.summary} | `{offered.what.reference}` |" in row
+        start = f"| `{name}` | {offered.what.summary} | `{offered.what.reference}` | "
+        (row,) = [line for line in REFERENCE.splitlines() if line.startswith(start)]
         types = {f"`{model_type}`" for model_type in offered.what.model_types}
         assert set(row.split(" | ")[-1].strip(" |").split(", ")) == types
