@@ -6,13 +6,12 @@ Checked against transformers 5.23 by measuring every tensor of its caches
 
 from collections.abc import Callable
 
+from kvprof.plugins.engines.transformers_families import FAMILIES, Family
 from msgspec.structs import replace
 
 from kvprof.binding import bind
 from kvprof.hookspecs import hookimpl
 from kvprof.layout import (
-    CACHE,
-    MODEL,
     All,
     Bound,
     Cache,
@@ -24,7 +23,6 @@ from kvprof.layout import (
     Layer,
 )
 from kvprof.plan import AllocationPlan, Limits
-from kvprof.plugins.engines.transformers_families import FAMILIES, Family
 
 EXACT_CONVOLUTIONS = frozenset({"cca", "ngrams"})
 """Caches whose convolution keeps the inputs it needs; all others keep a column more."""

@@ -112,6 +112,8 @@ class ModelConfig(Struct, frozen=True):
         The raw fields; read them through the checked accessors.
     dtype
         The config's ``dtype`` or ``torch_dtype``, or None.
+    defaults
+        The fields that the config left to its class.
     reads
         Where every field that is asked for and there is noted, when somebody wants to know.
     """
@@ -121,6 +123,7 @@ class ModelConfig(Struct, frozen=True):
     model_type: str | None
     fields: Mapping[str, Any]
     dtype: str | None = None
+    defaults: frozenset[str] = frozenset()
     reads: FieldReads | None = None
 
     def has(self, *names: str) -> bool:
@@ -135,7 +138,7 @@ class ModelConfig(Struct, frozen=True):
                 return None
             found = found.get(part)
         if self.reads is not None and found is not None:
-            self.reads.note(name, found)
+            self.reads.note(name, found, default=name.split(".", maxsplit=1)[0] in self.defaults)
         return found
 
     def integer(self, *names: str, default: int | None = None, minimum: int = 1) -> int:
@@ -218,11 +221,14 @@ class ModelConfig(Struct, frozen=True):
 
     def overlaid(self, fields: Mapping[str, Any]) -> ModelConfig:
         """The same config with some of its fields replaced, as one of its layers has them."""
-        return replace(self, fields={**self.fields, **fields})
+        own = {**self.fields, **fields}
+        return replace(self, fields=own, defaults=self.defaults - fields.keys())
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> ModelConfig:
         """The same config with fields that its config class would fill in when they are absent."""
-        return replace(self, fields={**defaults, **self.fields})
+        filled = frozenset(defaults.keys() - self.fields.keys())
+        fields = {**defaults, **self.fields}
+        return replace(self, fields=fields, defaults=self.defaults | filled)
 
     def refuse(self, why: str, *, hint: str | None = None) -> NoReturn:
         """Raise the ConfigError that names this config."""

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from kvprof.layout import Cache
+
+
+class FieldRead(Struct, frozen=True):
+    """A field that was there; ``default``: not in the config, but filled in by its class."""
+
+    field: str
+    value: Any
+    default: bool
 
 
 class FieldReads:
@@ -16,13 +26,13 @@ class FieldReads:
     """
 
     def __init__(self) -> None:
-        self.fields: dict[str, Any] = {}
-        self.of_cache: dict[Cache, dict[str, Any]] = {}
+        self.fields: dict[str, FieldRead] = {}
+        self.of_cache: dict[Cache, dict[str, FieldRead]] = {}
 
-    def note(self, name: str, value: Any) -> None:
+    def note(self, field: str, value: Any, *, default: bool) -> None:
         """Note a field that was there."""
-        self.fields[name] = value
+        self.fields[field] = FieldRead(field, value, default)
 
-    def behind(self, cache: Cache) -> dict[str, Any]:
+    def behind(self, cache: Cache) -> dict[str, FieldRead]:
         """The fields that led to a cache: those of the whole, and its own."""
         return {**self.fields, **self.of_cache.get(cache, {})}

@@ -45,8 +45,8 @@ def _fields_by_layer(config: ModelConfig, layers: int) -> list[dict[str, Any]]:
         if isinstance(values, list) and len(values) == layers:
             for fields, value in zip(own, values, strict=True):
                 fields[name] = value
-    for index, fields in _by_number(config, layers):
-        own[index].update(fields)
+    for index, numbered in _by_number(config, layers):
+        own[index].update(numbered)
     for fields, block in zip(own, config.items("block_configs") or (), strict=False):
         fields.update(_block_fields(config, block))
     return own

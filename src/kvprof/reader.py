@@ -13,7 +13,8 @@ from functools import partial
 from msgspec.structs import replace
 
 from kvprof import attention, states
-from kvprof.config import MAX_DIMENSION, ModelConfig
+from kvprof.bounds import bounded
+from kvprof.config import ModelConfig
 from kvprof.drafts import draft_kinds
 from kvprof.field_reads import FieldReads
 from kvprof.indexers import OWN, SHARED, TAIL, with_indexers
@@ -87,7 +88,7 @@ def read_layout(config: ModelConfig) -> CacheLayout:
         for own, kind in zip(configs, kinds, strict=True)
         if not _ATTENTION.keys().isdisjoint(parts_of(kind))
     )
-    return CacheLayout(tuple(layers), next(attending, None), drafts)
+    return bounded(config, CacheLayout(tuple(layers), next(attending, None), drafts))
 
 
 def _layer(config: ModelConfig, index: int, kind: str, caches: tuple[Cache, ...]) -> Layer:
@@ -123,8 +124,6 @@ def _caches(config: ModelConfig, parts: tuple[str, ...]) -> tuple[Cache, ...]:
         prompt = states.soft_prompt_tokens(config) if part in _ATTENTION else 0
         if prompt:
             caches.append(soft_prompt_cache(prompt, caches[-1]))
-    for cache in caches:
-        _refuse_overflow(config, cache)
     return tuple(caches)
 
 
@@ -136,13 +135,3 @@ def _built(config: ModelConfig, build: Builder) -> Cache:
     cache = build(replace(config, reads=own))
     config.reads.of_cache.setdefault(cache, {}).update(own.fields)
     return cache
-
-
-def _refuse_overflow(config: ModelConfig, cache: Cache) -> None:
-    """Dimensions made of several numbers (a convolution's channels) are bounded as single ones."""
-    for field in cache.fields:
-        for name, size in field.dims:
-            if size > MAX_DIMENSION:
-                config.refuse(
-                    f"{name} of {field.name} comes to {size}; at most {MAX_DIMENSION} are read"
-                )

@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from kvprof.field_reads import FieldRead
+
 Number = int | float
 
 
@@ -43,8 +45,11 @@ class TensorFacts(Struct, frozen=True):
     bytes: int
 
 
-class CacheFacts(Struct, frozen=True):
-    """Layers that keep the same cache; bytes are sums over them, for one sequence."""
+class CacheFacts(Struct, frozen=True, omit_defaults=True):
+    """Layers that keep the same cache; bytes are sums over them, for one sequence.
+
+    ``explain`` are the fields of the config that led to it, when they are asked for.
+    """
 
     name: str
     keep: str
@@ -53,6 +58,7 @@ class CacheFacts(Struct, frozen=True):
     tensors: tuple[TensorFacts, ...]
     bytes_per_token: Number
     bytes: int
+    explain: tuple[FieldRead, ...] | None = None
 
 
 class PlanGroupFacts(Struct, frozen=True):

@@ -16,7 +16,6 @@ from kvprof.layers import (
 )
 from kvprof.layout import MODEL, Cache, Field
 
-
 _MAMBA_HEADS = ("mamba_n_heads", "mamba_num_heads", "n_mamba_heads")
 
 

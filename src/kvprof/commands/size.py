@@ -28,6 +28,7 @@ from kvprof.commands.options import (
     metavar="TOKENS",
     help="Longest sequence planned for  [default: --tokens]",
 )
+@click.option("--explain", is_flag=True, help="Say which fields of the config led to which cache.")
 @output_options
 @click.pass_obj
 def command(session: Any, /, **options: Any) -> None:
@@ -40,6 +41,7 @@ def command(session: Any, /, **options: Any) -> None:
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.errors import UsageError  # noqa: PLC0415
+    from kvprof.explain import explained  # noqa: PLC0415
     from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
@@ -75,5 +77,6 @@ def command(session: Any, /, **options: Any) -> None:
                 cache_dtype=options["cache_dtype"],
                 state_dtype=options["state_dtype"],
             )
-            results.append(size_model(model, engine, request))
+            result = size_model(model, engine, request)
+            results.append(explained(result, model) if options["explain"] else result)
     emit("size", results, destination, options["format_"], session)
