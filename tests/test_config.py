@@ -326,14 +326,15 @@ def test_a_wrapper_lends_its_model_type_and_dtype_where_the_inside_has_none() ->
     assert own.dtype == "bfloat16", "the language model's own dtype comes first"
 
 
-def test_an_encoder_decoder_is_refused_wherever_it_says_so() -> None:
+def test_an_encoder_decoder_cross_attends_wherever_it_says_so() -> None:
     """Its cross attention is kept too, which the section of its decoder may not say."""
     for document in (
         {**LLAMA, "is_encoder_decoder": True},
         {"is_encoder_decoder": True, "decoder": {**LLAMA, "is_encoder_decoder": False}},
+        {"is_encoder_decoder": True, "text_config": {}, "decoder_config": LLAMA},
     ):
-        with pytest.raises(ConfigError, match="is_encoder_decoder"):
-            laid_out(document)
+        keys = [cache.key for cache in laid_out(document).layers[0].owns]
+        assert keys == ["attention", "cross_attention"]
     assert laid_out({**LLAMA, "is_encoder_decoder": False}) == laid_out(LLAMA)
 
 

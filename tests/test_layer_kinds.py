@@ -13,11 +13,16 @@ LETTERS = {
     "S": "sliding",
     "C": "chunked",
     "M": "mamba",
-    "P": "parallel",
+    "P": "full+mamba",
     "L": "linear",
     "K": "kda",
     "V": "conv",
     "R": "recurrent",
+    "X": "cross",
+    "I": "full+indexer",
+    "G": "lightning",
+    "H": "hashed",
+    "h": "hashed_local",
     "-": "none",
 }
 
@@ -44,7 +49,29 @@ def layers(count: int, **fields: Any) -> dict[str, Any]:
             "FSMV",
         ),
         (layers(2, layer_types=["chunked_attention", "Full_Attention"]), "CF"),
-        (layers(3, layers_block_type=["mamba", "hybrid", "attention"]), "MPF"),
+        (layers(3, layers_block_type=["mamba", "hybrid", "attention"], mamba_d_state=16), "MPF"),
+        # the library's words for a state say which only by the fields that are there
+        (layers(2, layer_types=["linear_attention", "hybrid"], mamba_d_state=16), "MP"),
+        (layers(2, layer_types=["linear_attention"] * 2, linear_num_key_heads=4), "LL"),
+        (layers(2, layer_types=["linear_attention"] * 2, linear_num_heads=4), "KK"),
+        (layers(2, layer_types=["indexed_attention", "minimax_m3_sparse"]), "II"),
+        # GPT-Neo repeats groups of words
+        (layers(5, attention_types=[[["global", "local"], 2], [["global"], 1]]), "FSFSF"),
+        # Reformer, Llama 3.2 Vision, MiniMax-Text (1: softmax), Nemotron Super
+        (layers(3, attn_layers=["local", "lsh", "local"]), "hHh"),
+        (layers(4, cross_attention_layers=[1, 3, 8]), "FXFX"),
+        (layers(3, attn_type_list=[0, 1, 0]), "GFG"),
+        (
+            layers(
+                3,
+                block_configs=[
+                    {"attention": {"n_heads_in_group": 8, "no_op": False}},
+                    {"attention": {"n_heads_in_group": None, "no_op": True}},
+                    {"attention": {"n_heads_in_group": None, "replace_with_linear": True}},
+                ],
+            ),
+            "F--",
+        ),
         ({"layers_block_type": ["mamba", "attention"]}, "MF"),  # also with nothing else
         # Nemotron-H: M Mamba, * attention, - and E keep nothing
         ({"hybrid_override_pattern": "M-M*E"}, "M-MF-"),
@@ -76,6 +103,8 @@ def layers(count: int, **fields: Any) -> dict[str, Any]:
             "MMMMFMMMMMMMFMMM",
         ),
         (layers(3, attn_layer_period=3, mamba_d_state=16), "FMM"),
+        # EXAONE 4 spells its cycle
+        (layers(6, sliding_window=64, sliding_window_pattern="LLLG"), "SSSFSS"),
         # Qwen3-Next: every 4th, counted from 1
         (layers(8, full_attention_interval=4, linear_num_key_heads=4), "LLLFLLLF"),
         # Gemma 3: every 6th is full
@@ -142,6 +171,17 @@ def test_kinds(fields: dict[str, Any], expected: str) -> None:
         (layers(2, hybrid_layer_pattern=[0]), ["hybrid_layer_pattern", "2 layers"]),
         (layers(2, hybrid_layer_pattern=[0, 2]), ["hybrid_layer_pattern", "0 or 1"]),
         (layers(2, attention_chunk_size=4, no_rope_layers=[1]), ["no_rope_layers", "2 layers"]),
+        (layers(2, layer_types=["linear_attention"] * 2), ["recurrent state", "d_state"]),
+        (layers(2, attn_layers=["local", "odd"]), ["attn_layers", "lsh"]),
+        (layers(2, attention_types=[["global"], 2]), ["attention_types"]),
+        (layers(2, attention_types=[[["global"], 3]]), ["names 3 layers"]),
+        (layers(2, block_configs=[{}, {}]), ["block_configs", "attention"]),
+        (layers(2, block_configs=[{}]), ["block_configs has 1 layers"]),
+        (
+            layers(1, block_configs=[{"attention": {"window_length": 64}}]),
+            ["block_configs has windows"],
+        ),
+        (layers(2, sliding_window=64, sliding_window_pattern="LX"), ["LX", "L and G"]),
     ],
 )
 def test_what_cannot_be_read_is_refused(fields: dict[str, Any], words: list[str]) -> None:
@@ -155,14 +195,6 @@ def test_what_cannot_be_read_is_refused(fields: dict[str, Any], words: list[str]
     ("field", "value"),
     [
         ("compress_ratios", [4, 128]),  # DeepSeek-V4: compressed attention
-        ("block_configs", [{}]),  # Nemotron Super: heads that differ by layer
-        ("cla_share_factor", 2),  # Hunyuan-Large: cross-layer attention
-        ("cross_attention_layers", [3]),  # Llama 3.2 Vision
-        ("kv_source_layers", [0, 0]),
-        ("per_layer_config", [{}]),
-        ("attention_types", [[["global", "local"], 1]]),  # GPT-Neo: local attention of 256
-        ("attn_layers", ["local", "lsh"]),  # Reformer: hidden states and buckets
-        ("is_encoder_decoder", True),
         # fields of a kind of layer that no layer has: some other field must have named it
         ("mamba_d_state", 16),
         ("linear_num_key_heads", 16),
@@ -174,3 +206,15 @@ def test_what_changes_the_cache_and_is_not_read_is_never_ignored(field: str, val
     with pytest.raises(ConfigError, match=field):
         kinds(layers(2, **{field: value}))
     assert kinds(layers(2, **{field: None})) == ("full", "full")
+
+
+def test_words_for_every_layer_leave_nothing_open() -> None:
+    """The library saves the sizes of a state also where no layer has one."""
+    words = ["full_attention", "full_attention"]
+    assert kinds(layers(2, layer_types=words, conv_L_cache=3)) == ("full", "full")
+
+
+def test_decoders_of_encoder_decoders_attend_to_the_encoder_in_every_layer() -> None:
+    words = ["full_attention", "sliding_attention"]
+    given = layers(2, layer_types=words, is_encoder_decoder=True)
+    assert kinds(given) == ("full+cross", "sliding+cross")

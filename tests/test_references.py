@@ -64,5 +64,5 @@ def test_architectures_come_in_the_order_of_the_fields_history() -> None:
     found = registry()
     dates = [found.model(o.what.reference).date for o in found.architectures.values()]
     assert dates == sorted(dates)
-    assert list(found.architectures)[:2] == ["mha", "mqa"]
+    assert list(found.architectures)[:3] == ["mha", "cross", "mqa"]
     assert set(REFERENCES) <= set(found.architectures)

@@ -50,6 +50,7 @@ class GroupedQueryAttention:
             "helium",
             "hunyuan_v1_dense",
             "hunyuan_v1_moe",
+            "hy_v3",
             "internlm2",
             "internlm3",
             "llama",
@@ -64,13 +65,9 @@ class GroupedQueryAttention:
             "olmoe",
             "phi3",
             "qwen2",
-            "qwen2_5_vl_text",
             "qwen2_moe",
-            "qwen2_vl_text",
             "qwen3",
             "qwen3_moe",
-            "qwen3_vl_moe_text",
-            "qwen3_vl_text",
             "seed_oss",
             "smollm3",
             "starcoder2",
@@ -80,6 +77,12 @@ class GroupedQueryAttention:
 
     def layout(self, config: ModelConfig) -> CacheLayout:
         """Every layer keeps ``k`` and ``v`` of the KV heads, in a window where there is one."""
+        if config.model_type == "qwen3_moe":
+            # configuration_qwen3_moe.py: a window in use is every layer's.
+            config = config.overlaid({"max_window_layers": 0})
+        if config.model_type == "glm4_moe":
+            # modeling_glm4_moe.py: whole elements, also where heads do not divide the width.
+            config = config.with_defaults({"head_dim": config.hidden // config.heads})
         return read_layout(config.with_defaults(DEFAULTS.get(config.model_type or "", {})))
 
 

@@ -9,6 +9,9 @@ from kvprof.reader import read_layout
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "jamba": {
+        "num_hidden_layers": 32,
+        "hidden_size": 4096,
+        "num_attention_heads": 32,
         "attn_layer_period": 8,
         "attn_layer_offset": 4,
         "mamba_d_state": 16,
@@ -16,27 +19,20 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "mamba_expand": 2,
         "num_key_value_heads": 8,
     },
-    "qwen3_next": {
-        "full_attention_interval": 4,
-        "linear_conv_kernel_dim": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 256,
+    "nemotron_h": {
+        "num_key_value_heads": 8,
+        "mamba_num_heads": 128,
+        "mamba_head_dim": 64,
+        "ssm_state_size": 128,
+        "conv_kernel": 4,
+        "n_groups": 8,
     },
-    "qwen3_5_text": {"full_attention_interval": 4, "linear_conv_kernel_dim": 4},
-    "qwen3_5_moe_text": {"full_attention_interval": 4, "linear_conv_kernel_dim": 4},
-    "nemotron_h": {"conv_kernel": 4, "n_groups": 8},
-    "recurrent_gemma": {
-        "conv1d_width": 4,
-        "attention_window_size": 2048,
-        "block_types": ["recurrent", "recurrent", "attention"],
-    },
-    "lfm2": {"conv_L_cache": 3},
 }
 """What the config classes fill in when a published config leaves it out."""
 
 
 class Hybrid:
-    """Decoders that mix attention with Mamba, delta nets, recurrences or convolutions."""
+    """Decoders that mix attention with Mamba layer by layer."""
 
     name = "hybrid"
     summary = "hybrids: attention in a few layers, recurrent state in the rest"
@@ -46,17 +42,7 @@ class Hybrid:
             "bamba",
             "granitemoehybrid",
             "jamba",
-            "kimi_linear",
-            "lfm2",
-            "lfm2_moe",
             "nemotron_h",
-            "qwen3_5",
-            "qwen3_5_moe",
-            "qwen3_5_moe_text",
-            "qwen3_5_text",
-            "qwen3_next",
-            "recurrent_gemma",
-            "zamba2",
         }
     )
 

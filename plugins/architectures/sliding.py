@@ -24,7 +24,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     # Gemma 3 4B is published with nothing but its sizes.
     "gemma3_text": _GEMMA_3,
     "gemma3": _GEMMA_3,
-    "gemma3n_text": {"num_kv_shared_layers": 15, "head_dim": 256},
+    "gemma4_text": {
+        "sliding_window_pattern": 6,
+        "sliding_window": 512,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+    },
     "cohere2": {"sliding_window_pattern": 4, "sliding_window": 4096},
     "olmo3": {"sliding_window_pattern": 4, "sliding_window": 4096},
     "gpt_oss": {
@@ -33,13 +38,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "sliding_window": 128,
         "sliding_window_pattern": 2,
     },
-    "llama4_text": {"num_key_value_heads": 8, "head_dim": 128},
 }
 """What the config classes fill in when a published config leaves it out."""
 
 
 class SlidingWindows:
-    """Decoders that mix full and windowed (or chunked) attention layer by layer."""
+    """Decoders that mix full and windowed attention layer by layer."""
 
     name = "sliding"
     summary = "sliding windows: most layers keep a window, the others every token"
@@ -51,11 +55,8 @@ class SlidingWindows:
             "gemma2",
             "gemma3",
             "gemma3_text",
-            "gemma3n_text",
             "gemma4_text",
             "gpt_oss",
-            "llama4",
-            "llama4_text",
             "mimo_v2_flash",
             "olmo3",
             "step3p5",
@@ -65,6 +66,12 @@ class SlidingWindows:
 
     def layout(self, config: ModelConfig) -> CacheLayout:
         """Full layers keep every token, windowed ones the last ``sliding_window``."""
+        if config.model_type == "mimo_v2_flash":
+            # Published configs say it; the library saves them without.
+            config = config.with_defaults({"swa_num_key_value_heads": 2 * config.kv_heads})
+        if config.model_type == "gemma4_text" and not config.has("per_layer_config"):
+            # A saved config spells out what its class makes of this one.
+            config = config.with_defaults({"global_head_dim": 512})
         return read_layout(config.with_defaults(DEFAULTS.get(config.model_type or "", {})))
 
 

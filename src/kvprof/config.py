@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvprof.errors import ConfigError
+from kvprof.field_reads import FieldReads
 
 MAX_DIMENSION = 2**31 - 1
 MAX_LAYERS = 10_000
@@ -22,6 +23,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "layers": (
         "decoder_layers",
         "num_decoder_layers",
+        "decoder_num_hidden_layers",
         "num_hidden_layers",
         "n_layer",
         "n_layers",
@@ -30,28 +32,67 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     ),
     "heads": (
         "decoder_attention_heads",
+        "num_decoder_attention_heads",
         "decoder_num_attention_heads",
         "num_attention_heads",
         "n_head",
         "n_heads",
         "num_heads",
+        "attention_heads",
+        "num_query_heads",
     ),
-    "hidden": ("hidden_size", "d_model", "n_embd", "dim_model", "emb_dim"),
+    "hidden": (
+        "hidden_size",
+        "d_model",
+        "n_embd",
+        "dim_model",
+        "emb_dim",
+        "embed_dim",
+        "model_dim",
+    ),
     "kv_heads": (
+        "decoder_num_key_value_heads",
+        "attn_config.kv_n_heads",
         "num_key_value_heads",
         "num_kv_heads",
         "n_head_kv",
         "num_query_groups",
-        "attn_config.kv_n_heads",
+        "num_attention_groups",
+        "multi_query_group_num",
     ),
-    "head_dim": ("head_dim", "attention_head_dim", "kv_channels", "d_kv", "dim_head"),
+    "head_dim": (
+        "head_dim",
+        "attention_head_dim",
+        "attention_head_size",
+        "kv_channels",
+        "d_kv",
+        "dim_head",
+        "d_head",
+    ),
     "window": ("sliding_window", "sliding_window_size", "attention_window_size"),
+    "cross_kv_heads": ("cross_num_key_value_heads",),
+    "cross_head_dim": ("cross_head_dim",),
     "d_state": ("mamba_d_state", "ssm_state_size", "state_size"),
     "d_conv": ("mamba_d_conv", "conv_kernel", "linear_conv_kernel_dim", "conv_kernel_size"),
     "expand": ("mamba_expand", "expand"),
     "ssm_heads": ("mamba_n_heads", "mamba_num_heads", "n_mamba_heads", "num_heads"),
     "ssm_head_dim": ("mamba_d_head", "mamba_head_dim", "mamba_headdim", "head_dim"),
     "ssm_groups": ("mamba_n_groups", "n_groups", "mamba_ngroups"),
+    "kda_heads": ("linear_num_heads", "linear_attn_config.num_heads"),
+    "kda_head_dim": ("linear_head_dim", "linear_attn_config.head_dim"),
+    "kda_conv": ("linear_conv_kernel_dim", "linear_attn_config.short_conv_kernel_size"),
+    "index_head_dim": (
+        "index_head_dim",
+        "indexer_head_dim",
+        "sparse_attention_config.sparse_index_dim",
+    ),
+    "draft_layers": (
+        "num_nextn_predict_layers",
+        "mtp_num_hidden_layers",
+        "num_mtp_layers",
+        "num_mtp_modules",
+        "n_predict",
+    ),
 }
 """One meaning, the field names under which published configs spell it, first match wins."""
 
@@ -71,6 +112,10 @@ class ModelConfig(Struct, frozen=True):
         The raw fields; read them through the checked accessors.
     dtype
         The config's ``dtype`` or ``torch_dtype``, or None.
+    defaults
+        The fields that the config left to its class.
+    reads
+        Where every field that is asked for and there is noted, when somebody wants to know.
     """
 
     name: str
@@ -78,6 +123,8 @@ class ModelConfig(Struct, frozen=True):
     model_type: str | None
     fields: Mapping[str, Any]
     dtype: str | None = None
+    defaults: frozenset[str] = frozenset()
+    reads: FieldReads | None = None
 
     def has(self, *names: str) -> bool:
         """Whether any of the fields, in any spelling, is there and not null."""
@@ -90,6 +137,8 @@ class ModelConfig(Struct, frozen=True):
             if not isinstance(found, Mapping):
                 return None
             found = found.get(part)
+        if self.reads is not None and found is not None:
+            self.reads.note(name, found, default=name.split(".", maxsplit=1)[0] in self.defaults)
         return found
 
     def integer(self, *names: str, default: int | None = None, minimum: int = 1) -> int:
@@ -170,9 +219,16 @@ class ModelConfig(Struct, frozen=True):
             self.refuse(f"{name} is {shown(value)}; it must be a list")
         return value
 
+    def overlaid(self, fields: Mapping[str, Any]) -> ModelConfig:
+        """The same config with some of its fields replaced, as one of its layers has them."""
+        own = {**self.fields, **fields}
+        return replace(self, fields=own, defaults=self.defaults - fields.keys())
+
     def with_defaults(self, defaults: Mapping[str, Any]) -> ModelConfig:
         """The same config with fields that its config class would fill in when they are absent."""
-        return replace(self, fields={**defaults, **self.fields})
+        filled = frozenset(defaults.keys() - self.fields.keys())
+        fields = {**defaults, **self.fields}
+        return replace(self, fields=fields, defaults=self.defaults | filled)
 
     def refuse(self, why: str, *, hint: str | None = None) -> NoReturn:
         """Raise the ConfigError that names this config."""
@@ -190,6 +246,8 @@ class ModelConfig(Struct, frozen=True):
     def kv_heads(self) -> int:
         """KV heads: given, 1 for ``multi_query``, else one per query head; they must divide."""
         heads = self.heads
+        if self.value("attn_config.attn_type") == "multihead_attention":
+            return heads
         if self.flag("multi_query", default=False) and not self.flag(
             "new_decoder_architecture", default=False
         ):

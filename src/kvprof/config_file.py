@@ -18,8 +18,15 @@ from kvprof.errors import ConfigError
 MAX_CONFIG_BYTES = 8 * 2**20
 _MAX_DEPTH = 64
 
-LANGUAGE_SECTIONS = ("thinker_config", "text_config", "language_config", "llm_config", "decoder")
-"""Where multimodal configs keep their language model, searched recursively."""
+LANGUAGE_SECTIONS = (
+    "thinker_config",
+    "text_config",
+    "language_config",
+    "llm_config",
+    "decoder",
+    "decoder_config",
+)
+"""Where configs of several models keep the one that decodes, searched recursively."""
 
 
 def read_config(path: str | Path) -> ModelConfig:
@@ -86,7 +93,11 @@ def _language_sections(document: dict[str, Any], source: str) -> Iterator[dict[s
     for _ in range(_MAX_DEPTH):
         yield document
         inner = next(
-            (document[name] for name in LANGUAGE_SECTIONS if isinstance(document.get(name), dict)),
+            (
+                document[name]
+                for name in LANGUAGE_SECTIONS
+                if isinstance(document.get(name), dict) and document[name]
+            ),
             None,
         )
         if inner is None:

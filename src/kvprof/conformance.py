@@ -110,8 +110,10 @@ def _access_problems(layout: CacheLayout) -> Iterator[str]:
     for (index, key), modes in used.items():
         cache = owned[index, key]
         kept_by_sequence = isinstance(cache.keep, Once)
-        # What the encoder wrote is only read while decoding.
-        wanted = {Mode.RMW} if kept_by_sequence else {Mode.READ}
+        # What the encoder wrote, or entries that were learnt, is only read while decoding.
+        entries_only = all(field.dtype == CACHE for field in cache.fields)
+        updated = kept_by_sequence and not entries_only
+        wanted = {Mode.RMW} if updated else {Mode.READ}
         if cache.clock is Clock.DECODER and not kept_by_sequence:
             wanted.add(Mode.APPEND)
         for mode in sorted(wanted - modes):

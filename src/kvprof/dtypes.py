@@ -15,6 +15,7 @@ ELEMENT_BITS = {
     "int8": 8,
     "fp4_e2m1": 4,
     "ue8m0": 8,
+    "int64": 64,
 }
 """Bits of one element of every type that can be stored."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvprof.layout import All, Cache, CacheLayout, Chunk, Last
+from kvprof.layers import INDEXER
+from kvprof.layout import All, Cache, CacheLayout, Chunk, Clock, Last
 
 _STATE_LABELS = {
     "mamba1": "ssm",
@@ -12,6 +13,11 @@ _STATE_LABELS = {
     "rg_lru": "linear",
     "short_convolution": "linear",
     "mlstm": "linear",
+    "lightning": "linear",
+    "rwkv": "linear",
+    "cca": "linear",
+    "short_convolutions": "linear",
+    "ngrams": "linear",
 }
 
 
@@ -21,6 +27,10 @@ def label_of(layout: CacheLayout) -> str | None:
     None when the layout keeps something that has no name here: a plugin's own kind of cache.
     """
     caches = {cache.key: cache for _, cache in layout.caches()}
+    if any(cache.clock is Clock.ENCODER for cache in caches.values()):
+        return "cross"
+    if any(cache.entry_tokens > 1 and cache.key != INDEXER for cache in caches.values()):
+        return "compressed"
     states = {_STATE_LABELS[key] for key in caches if key in _STATE_LABELS}
     attention = {
         _attention_label(cache, layout.query_heads)

@@ -8,43 +8,55 @@ from __future__ import annotations
 from kvprof.config import MAX_LAYERS, ModelConfig
 
 Kinds = tuple[str, ...]
+"""One kind a layer: the parts of it that keep something, joined by ``+``, or ``none``."""
 
 KIND_WORDS = {
     **dict.fromkeys(("full_attention", "attention", "full", "global", "*"), "full"),
     **dict.fromkeys(("sliding_attention", "sliding", "local_attention", "local"), "sliding"),
     "chunked_attention": "chunked",
+    **dict.fromkeys(("indexed_attention", "minimax_m3_sparse"), "full+indexer"),
+    "cross_attention": "cross",
     **dict.fromkeys(("mamba", "mamba2", "m"), "mamba"),
-    "hybrid": "parallel",
-    **dict.fromkeys(("linear_attention", "gated_delta_net"), "linear"),
+    "linear_attention": "state",
+    "hybrid": "full+state",
+    "hybrid_sliding": "sliding+state",
+    "gated_delta_net": "linear",
     "kda": "kda",
+    "lightning_attention": "lightning",
     **dict.fromkeys(("conv", "short_conv"), "conv"),
     "recurrent": "recurrent",
     **dict.fromkeys(("mlp", "moe", "-", "e"), "none"),
 }
 """How configs spell a layer's kind (in lower case), and the kind.
 
-``parallel`` is attention and Mamba in one layer; ``none`` keeps nothing.
+``state`` is whichever state the config has fields of (`STATE_FIELDS`); ``none`` keeps nothing.
 """
 
-UNREAD_FIELDS = (
-    "attention_types",
-    "attn_layers",
-    "block_configs",
-    "cla_share_factor",
-    "compress_ratios",
-    "cross_attention_layers",
-    "kv_source_layers",
-    "per_layer_config",
-)
-"""Fields that change what layers keep in a way that is not read: such a config is refused."""
-
-KIND_FIELDS = {
-    ("mamba", "parallel"): ("mamba_d_state", "ssm_state_size", "state_size"),
-    ("linear",): ("linear_num_key_heads",),
-    ("recurrent",): ("lru_width",),
-    ("conv",): ("conv_L_cache",),
+STATE_FIELDS = {
+    "linear": ("linear_num_key_heads",),
+    "kda": ("kda_heads",),
+    "mamba": ("d_state",),
+    "recurrent": ("lru_width",),
+    "cca": ("cca_time0",),
+    "lightning": (
+        "attn_type_list",
+        "linear_attn_alpha_factor",
+        "layernorm_linear_attention_alpha",
+    ),
+    "short_convolutions": ("rel_extent",),
+    "conv": ("conv_L_cache",),
 }
-"""Fields that only some kinds have: a config with them and without such a layer is refused."""
+"""The state that a ``state`` layer keeps, and the field by which it is known."""
+
+ONLY_FIELDS = {
+    "mamba": ("mamba_d_state", "ssm_state_size", "state_size"),
+    "linear": ("linear_num_key_heads",),
+    "recurrent": ("lru_width",),
+    "conv": ("conv_L_cache",),
+    "lightning": ("attn_type_list",),
+    "compressed": ("compress_ratios",),
+}
+"""Fields that only one kind has: a config with one and no such layer is not understood."""
 
 
 def layer_kinds(config: ModelConfig) -> Kinds:
@@ -55,26 +67,59 @@ def layer_kinds(config: ModelConfig) -> Kinds:
     ConfigError
         When fields disagree, name an unknown kind, or say something that cannot be read.
     """
-    kinds = next(found for rule in _RULES if (found := rule(config)) is not None)
-    if config.has("linear_attn_config"):
-        kinds = tuple("kda" if kind == "linear" else kind for kind in kinds)
-    _refuse_unread(config, kinds)
-    return kinds
+    for rule in _RULES:
+        if (kinds := rule(config)) is not None:
+            break
+    else:
+        kinds = ("full",) * config.layers
+    kinds = _with_states_named(config, kinds)
+    if rule is not _word_lists:  # words for every layer leave nothing open
+        _refuse_unread(config, kinds)
+    return _with_ngrams(config, _with_cross_attention(config, kinds))
+
+
+def parts_of(kind: str) -> tuple[str, ...]:
+    """The parts of a layer of that kind, each with caches of its own."""
+    return () if kind == "none" else tuple(kind.split("+"))
+
+
+def _with_states_named(config: ModelConfig, kinds: Kinds) -> Kinds:
+    if not any("state" in parts_of(kind) for kind in kinds):
+        return kinds
+    state = next((s for s, names in STATE_FIELDS.items() if config.has(*names)), None)
+    if state is None:
+        config.refuse(
+            "names layers with a recurrent state, but has no field of one that kvprof knows",
+            hint=f"Known: {', '.join(name for names in STATE_FIELDS.values() for name in names)}.",
+        )
+    return tuple("+".join(state if p == "state" else p for p in kind.split("+")) for kind in kinds)
+
+
+def _with_cross_attention(config: ModelConfig, kinds: Kinds) -> Kinds:
+    """Decoders of encoder-decoders attend to the encoder in every layer beside themselves."""
+    if config.value("is_encoder_decoder") is not True:
+        return kinds
+    return tuple("cross" if kind == "none" else f"{kind}+cross" for kind in kinds)
+
+
+def _with_ngrams(config: ModelConfig, kinds: Kinds) -> Kinds:
+    """Qwen4 embeds n-grams in some layers, counted from 1."""
+    if not config.has("ple_layer_ids"):
+        return kinds
+    numbers = _numbers(config, "ple_layer_ids", minimum=1)
+    return tuple(f"{k}+ngrams" if i + 1 in numbers else k for i, k in enumerate(kinds))
 
 
 def _refuse_unread(config: ModelConfig, kinds: Kinds) -> None:
-    unread = next((name for name in UNREAD_FIELDS if config.has(name)), None)
-    if unread is None and config.value("is_encoder_decoder") is True:
-        unread = "is_encoder_decoder"
-    for having, names in KIND_FIELDS.items():
-        if unread is None and not set(having) & set(kinds):
-            unread = next((name for name in names if config.has(name)), None)
-    if unread is not None:
-        config.refuse(f"{unread} changes what its layers keep in a way that kvprof cannot read")
+    there = {part for kind in kinds for part in parts_of(kind)}
+    for part, names in ONLY_FIELDS.items():
+        unread = next((name for name in names if config.has(name)), None)
+        if unread is not None and part not in there:
+            config.refuse(f"{unread} changes what its layers keep in a way that kvprof cannot read")
 
 
 def _word_lists(config: ModelConfig) -> Kinds | None:
-    """``layer_types`` and its kin name every layer; ``block_types`` is repeated."""
+    """``layer_types`` and its kin name every layer."""
     for name in ("layer_types", "layers_block_type"):
         if (words := config.items(name)) is not None:
             return _from_words(config, name, words)
@@ -95,6 +140,35 @@ def _block_types(config: ModelConfig) -> Kinds | None:
     return tuple(cycle[i % len(cycle)] for i in range(config.layers))
 
 
+def _attention_types(config: ModelConfig) -> Kinds | None:
+    """GPT-Neo repeats groups of words: ``[[["global", "local"], 12]]``."""
+    if (groups := config.items("attention_types")) is None:
+        return None
+    name, words = "attention_types", list[object]()
+    for group in groups:
+        if not isinstance(group, list) or len(group) != 2 or not isinstance(group[0], list):
+            config.refuse("attention_types must hold pairs of words and how often they repeat")
+        if len(words) > MAX_LAYERS:
+            break
+        words += group[0] * min(config.whole_number(name, group[1]), MAX_LAYERS)
+    return _from_words(config, name, words)
+
+
+def _hashed(config: ModelConfig) -> Kinds | None:
+    """Reformer keeps hidden states, in layers of two kinds."""
+    if (words := config.items("attn_layers")) is None:
+        return None
+    known = {"local": "hashed_local", "lsh": "hashed"}
+    if len(words) != config.layers or not all(str(word) in known for word in words):
+        config.refuse(f"attn_layers must hold local or lsh for each of {config.layers} layers")
+    return tuple(known[str(word)] for word in words)
+
+
+def _memory(config: ModelConfig) -> Kinds | None:
+    """Transformer-XL and XLNet keep the hidden states of the last ``mem_len`` tokens."""
+    return ("memory",) * config.layers if config.has("mem_len") else None
+
+
 def _from_words(config: ModelConfig, name: str, words: list[object]) -> Kinds:
     if not 1 <= len(words) <= MAX_LAYERS:
         config.refuse(f"{name} names {len(words)} layers; 1 to {MAX_LAYERS} are read")
@@ -113,29 +187,34 @@ def _kind(config: ModelConfig, name: str, index: int, word: object) -> str:
     return kind
 
 
-def _linear_lists(config: ModelConfig) -> Kinds | None:
-    """Kimi Linear: ``linear_attn_config.full_attn_layers`` counts from 1."""
-    name = "linear_attn_config.full_attn_layers"
-    if not config.has("linear_attn_config"):
-        return None
-    full = _numbers(config, name, config.value(name), minimum=1)
-    return tuple("full" if i + 1 in full else "kda" for i in range(config.layers))
+def _listed_layers(config: ModelConfig) -> Kinds | None:
+    """Lists of the layers of one kind, among layers of another.
 
-
-def _index_lists(config: ModelConfig) -> Kinds | None:
-    """Bamba lists attention layers among Mamba's, LFM2 among convolutions."""
-    for name, other in (("attn_layer_indices", "mamba"), ("full_attn_idxs", "conv")):
-        if config.has(name):
-            full = _numbers(config, name, config.value(name), minimum=0)
-            return tuple("full" if i in full else other for i in range(config.layers))
+    Kimi Linear counts from 1; Bamba names attention among Mamba, LFM2 among convolutions, Inkling
+    windows among full attention; Llama 3.2 Vision attends to the image alone in some layers.
+    """
+    for name, listed, other, first in _LAYER_LISTS:
+        if config.has(name.split(".")[0]):
+            numbers = _numbers(config, name, first, beyond=other == "full")
+            return tuple(listed if i + first in numbers else other for i in range(config.layers))
     return None
 
 
-def _numbers(config: ModelConfig, name: str, value: object, minimum: int) -> set[int]:
+_LAYER_LISTS = (
+    ("linear_attn_config.full_attn_layers", "full", "kda", 1),
+    ("attn_layer_indices", "full", "mamba", 0),
+    ("full_attn_idxs", "full", "conv", 0),
+    ("local_layer_ids", "sliding+state", "full+state", 0),
+    ("cross_attention_layers", "cross", "full", 0),
+)
+
+
+def _numbers(config: ModelConfig, name: str, minimum: int, *, beyond: bool = False) -> set[int]:
+    value = config.value(name)
     if not isinstance(value, list):
         config.refuse(f"{name} must be a list of layers")
     numbers = {config.whole_number(name, number, minimum) for number in value}
-    if numbers and max(numbers) >= config.layers + minimum:
+    if numbers and max(numbers) >= config.layers + minimum and not beyond:
         config.refuse(f"{name} names layer {max(numbers)} of {config.layers} layers")
     return numbers
 
@@ -150,7 +229,7 @@ def _periods(config: ModelConfig) -> Kinds | None:
         return tuple("full" if i % period == offset else "mamba" for i in range(config.layers))
     if config.has("full_attention_interval"):
         interval = config.integer("full_attention_interval")
-        return tuple("linear" if (i + 1) % interval else "full" for i in range(config.layers))
+        return tuple("state" if (i + 1) % interval else "full" for i in range(config.layers))
     return None
 
 
@@ -160,15 +239,52 @@ def _states_only(config: ModelConfig) -> Kinds | None:
     return None
 
 
+def _block_configs(config: ModelConfig) -> Kinds | None:
+    """Nemotron Super describes every layer; some have no attention, or one without a cache."""
+    if (blocks := config.items("block_configs")) is None:
+        return None
+    if len(blocks) != config.layers:
+        config.refuse(f"block_configs has {len(blocks)} layers, but there are {config.layers}")
+    return tuple(_block_kind(config, block) for block in blocks)
+
+
+def _block_kind(config: ModelConfig, block: object) -> str:
+    attention = block.get("attention") if isinstance(block, dict) else None
+    if not isinstance(attention, dict):
+        config.refuse("block_configs must say what the attention of every layer is")
+    if attention.get("no_op") is True or attention.get("replace_with_linear") is True:
+        return "none"
+    if attention.get("sparsify") or attention.get("window_length"):
+        config.refuse("block_configs has windows or sparse attention, which kvprof cannot read")
+    return "full"
+
+
+def _flags(config: ModelConfig) -> Kinds | None:
+    """A flag for each layer: MiniMax-Text (1: softmax attention), MiMo (1: windowed)."""
+    for name, on, off in (
+        ("attn_type_list", "full", "lightning"),
+        ("hybrid_layer_pattern", "sliding", "full"),
+        ("sparse_attention_config.sparse_attention_freq", "full+indexer", "full"),
+    ):
+        if (flags := config.items(name)) is not None:
+            return _from_flags(config, name, flags, on, off)
+    return None
+
+
 def _windows(config: ModelConfig) -> Kinds | None:
-    """Windowed layers, by a list of flags, a pattern (every n-th is full), or all of them."""
-    if (flags := config.items("hybrid_layer_pattern")) is not None:
-        return _from_flags(config, "hybrid_layer_pattern", flags, "sliding")
+    """Windowed layers, by a pattern (every n-th is full), from a layer on, or all of them."""
     if not config.has("window") or not config.flag("use_sliding_window", default=True):
         return None
     layers = config.layers
-    if config.has("sliding_window_pattern", "_sliding_window_pattern"):
-        pattern = config.integer("sliding_window_pattern", "_sliding_window_pattern")
+    patterns = ("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers")
+    if config.has(*patterns):
+        value = next(config.value(name) for name in patterns if config.has(name))
+        if isinstance(value, str):  # EXAONE 4: "LLLG"
+            cycle = [{"L": "sliding", "G": "full"}.get(letter) for letter in value.upper()]
+            if not cycle or None in cycle:
+                config.refuse(f"sliding_window_pattern is {value[:40]!r}; it must be of L and G")
+            return tuple(str(cycle[i % len(cycle)]) for i in range(layers))
+        pattern = config.integer(*patterns)
         return tuple("sliding" if (i + 1) % pattern else "full" for i in range(layers))
     first = config.integer("max_window_layers", default=0, minimum=0)
     return tuple("full" if i < first else "sliding" for i in range(layers))
@@ -179,29 +295,28 @@ def _chunks(config: ModelConfig) -> Kinds | None:
     if not config.has("attention_chunk_size"):
         return None
     if flags := config.items("no_rope_layers"):
-        return _from_flags(config, "no_rope_layers", flags, "chunked")
+        return _from_flags(config, "no_rope_layers", flags, "chunked", "full")
     step = config.integer("no_rope_layer_interval", default=4)
     return tuple("chunked" if (i + 1) % step else "full" for i in range(config.layers))
 
 
-def _from_flags(config: ModelConfig, name: str, flags: list[object], kind: str) -> Kinds:
+def _from_flags(config: ModelConfig, name: str, flags: list[object], on: str, off: str) -> Kinds:
     if len(flags) != config.layers or any(flag not in (0, 1) for flag in flags):
         config.refuse(f"{name} must hold a 0 or 1 for each of {config.layers} layers")
-    return tuple(kind if flag else "full" for flag in flags)
-
-
-def _all_full(config: ModelConfig) -> Kinds:
-    return ("full",) * config.layers
+    return tuple(on if flag else off for flag in flags)
 
 
 _RULES = (
     _word_lists,
     _block_types,
-    _linear_lists,
-    _index_lists,
+    _attention_types,
+    _hashed,
+    _memory,
+    _listed_layers,
     _periods,
     _states_only,
+    _block_configs,
+    _flags,
     _windows,
     _chunks,
-    _all_full,
 )

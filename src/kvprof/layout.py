@@ -125,13 +125,18 @@ class Mode(str, Enum):
 
 
 class Cache(Struct, frozen=True):
-    """One thing that a layer keeps: the fields of an entry and how long entries live."""
+    """One thing that a layer keeps: the fields of an entry and how long entries live.
+
+    ``begins_at``: a sequence of fewer tokens keeps none yet. It is for conventions of engines that
+    place nothing, which plans and the compiled allocator do not know.
+    """
 
     key: str
     fields: tuple[Field, ...]
     keep: Keep = All()
     clock: Clock = Clock.DECODER
     entry_tokens: int = 1
+    begins_at: int = 0
 
 
 class Access(Struct, frozen=True):
@@ -198,6 +203,8 @@ def held(cache: Cache, tokens: int, encoder_tokens: int = 0) -> range:
     so far. This is the only place with retention arithmetic (the compiled allocator mirrors it,
     and a test holds the two together).
     """
+    if tokens < cache.begins_at:
+        return range(0)
     if isinstance(cache.keep, Once):
         return range(1 if tokens >= 1 else 0)
     counted = encoder_tokens if cache.clock is Clock.ENCODER else tokens

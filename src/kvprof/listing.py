@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from kvprof.accounting import (
+    CacheGroup,
     cache_groups,
     fixed_bytes,
     growing_per_token,
@@ -14,11 +15,13 @@ from kvprof.accounting import (
 from kvprof.binding import Dtypes, bind
 from kvprof.catalogue import CatalogueModel
 from kvprof.errors import KvprofError
+from kvprof.layers import INDEXER
 from kvprof.model import Model, lay_out, reference_model
 from kvprof.registry import registry
 from kvprof.result import ArchitectureRow, CatalogueRow, DeviceRow, EngineRow
 
 _BFLOAT16 = Dtypes(cache="bfloat16", state="bfloat16", model="bfloat16")
+_HALF_OF_THE_LAST_DIGIT = 0.05 + 1e-9
 
 
 def architecture_rows() -> list[ArchitectureRow]:
@@ -26,12 +29,19 @@ def architecture_rows() -> list[ArchitectureRow]:
     rows = []
     for name, offered in registry().architectures.items():
         what = offered.what
-        kib: float | None = None
-        mib: float | None = None
+        sizes: tuple[float | None, ...] = (None, None, None, None)
         with contextlib.suppress(KvprofError):  # `kvprof check` says why it has no sizes
-            kib, _, _, mib = _sizes(reference_model(name))
+            sizes = _sizes(reference_model(name))
         rows.append(
-            ArchitectureRow(name, what.summary, what.reference, kib, mib, str(offered.origin))
+            ArchitectureRow(
+                name=name,
+                summary=what.summary,
+                reference=what.reference,
+                kib_per_token=sizes[0],
+                growing_kib_per_token=sizes[1],
+                fixed_mib_per_sequence=sizes[3],
+                plugin=str(offered.origin),
+            )
         )
     return rows
 
@@ -60,11 +70,13 @@ def listed_devices() -> list[DeviceRow]:
 def _row(model: CatalogueModel) -> CatalogueRow:
     architecture: str | None = None
     sizes: tuple[float | None, ...] = (None, None, None, None)
+    comparable: float | None = None
     note = model.note
     try:
         laid_out = lay_out(model.model_config())
         architecture = laid_out.architecture
         sizes = _sizes(laid_out)
+        comparable = _comparable_kib(laid_out)
     except KvprofError as error:
         note = f"not read: {error}"
     return CatalogueRow(
@@ -79,6 +91,8 @@ def _row(model: CatalogueModel) -> CatalogueRow:
         window_mib_per_sequence=sizes[2],
         fixed_mib_per_sequence=sizes[3],
         published_kib_per_token=model.published_kib_per_token,
+        comparable_kib_per_token=comparable,
+        published_agrees=_agrees(model.published_kib_per_token, comparable),
         max_context=model.max_context,
         source=model.source,
         confidence=model.confidence,
@@ -88,10 +102,32 @@ def _row(model: CatalogueModel) -> CatalogueRow:
 
 def _sizes(model: Model) -> tuple[float, float, float, float]:
     """KiB per token and those that grow, MiB of windows and of state per sequence, in bfloat16."""
-    groups = cache_groups(bind(model.layout, _BFLOAT16))
+    groups = _groups(model)
     return (
         float(per_token(groups) / 1024),
         float(growing_per_token(groups) / 1024),
         window_bytes(groups) / 2**20,
         fixed_bytes(groups) / 2**20,
     )
+
+
+def _comparable_kib(model: Model) -> float:
+    """KiB per token as the public gallery counts: what attention reads of all that is kept.
+
+    Without indexers; where several tokens become one entry, those entries alone.
+    """
+    groups = [group for group in _groups(model) if group.cache.key != INDEXER]
+    if any(group.cache.entry_tokens > 1 for group in groups):
+        return float(growing_per_token(groups) / 1024)
+    return float(per_token(groups) / 1024)
+
+
+def _agrees(published: float | None, comparable: float | None) -> bool | None:
+    """Whether a published figure, of one decimal, is what is kept; None without both."""
+    if published is None or comparable is None:
+        return None
+    return abs(published - comparable) <= _HALF_OF_THE_LAST_DIGIT
+
+
+def _groups(model: Model) -> tuple[CacheGroup, ...]:
+    return cache_groups(bind(model.layout, _BFLOAT16))

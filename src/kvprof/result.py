@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from kvprof.field_reads import FieldRead
+
 Number = int | float
 
 
@@ -43,8 +45,11 @@ class TensorFacts(Struct, frozen=True):
     bytes: int
 
 
-class CacheFacts(Struct, frozen=True):
-    """Layers that keep the same cache; bytes are sums over them, for one sequence."""
+class CacheFacts(Struct, frozen=True, omit_defaults=True):
+    """Layers that keep the same cache; bytes are sums over them, for one sequence.
+
+    ``explain`` are the fields of the config that led to it, when they are asked for.
+    """
 
     name: str
     keep: str
@@ -53,6 +58,7 @@ class CacheFacts(Struct, frozen=True):
     tensors: tuple[TensorFacts, ...]
     bytes_per_token: Number
     bytes: int
+    explain: tuple[FieldRead, ...] | None = None
 
 
 class PlanGroupFacts(Struct, frozen=True):
@@ -150,7 +156,11 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CatalogueRow(Struct, frozen=True):
-    """One model of the catalogue, with what it keeps in bfloat16."""
+    """One model of the catalogue, with what it keeps in bfloat16.
+
+    ``comparable_kib_per_token`` counts as the published figure does, ``published_agrees`` says
+    whether they are equal; ``note`` why not.
+    """
 
     name: str
     title: str
@@ -163,6 +173,8 @@ class CatalogueRow(Struct, frozen=True):
     window_mib_per_sequence: float | None
     fixed_mib_per_sequence: float | None
     published_kib_per_token: float | None
+    comparable_kib_per_token: float | None
+    published_agrees: bool | None
     max_context: int | None
     source: str
     confidence: str
@@ -176,6 +188,7 @@ class ArchitectureRow(Struct, frozen=True):
     summary: str
     reference: str
     kib_per_token: float | None
+    growing_kib_per_token: float | None
     fixed_mib_per_sequence: float | None
     plugin: str
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from kvprof.binding import Dtypes, bind
 from kvprof.config import ModelConfig
+from kvprof.config_file import parse_config
 from kvprof.conformance import layout_problems
 from kvprof.dtypes import PLAIN_DTYPES
 from kvprof.errors import KvprofError
@@ -64,10 +65,9 @@ def conformance(
         if row is None:
             return [*problems, "its reference is in no catalogue"], None
         config = row.config
-        if not problems and config.get("model_type") not in architecture.model_types:
-            problems.append(
-                f"it does not claim the model type {config.get('model_type')!r} of its reference"
-            )
+        model_type = row.model_config().model_type
+        if not problems and model_type not in architecture.model_types:
+            problems.append(f"it does not claim the model type {model_type!r} of its reference")
     fields = copy.deepcopy(config)
     try:
         layout = architecture.layout(_model_config(fields))
@@ -109,7 +109,7 @@ def count_entries(cache: Cache, tokens: int, encoder_tokens: int = 0) -> int:
 
 
 def _model_config(fields: dict[str, Any]) -> ModelConfig:
-    return ModelConfig("conformance", "the conformance kit", fields.get("model_type"), fields)
+    return parse_config(fields, name="conformance", source="the conformance kit")
 
 
 def _attribute_problems(architecture: Architecture) -> Iterator[str]:

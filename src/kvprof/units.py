@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 
 from kvprof.errors import UsageError
@@ -108,6 +109,19 @@ def format_tokens(count: int) -> str:
     if count >= 1024 and count % 1024 == 0:
         return f"{count // 1024:,}k"
     return f"{count:,}"
+
+
+def format_ranges(numbers: Sequence[int], most: int = 6) -> str:
+    """Ascending numbers as ranges, ``0-4, 6``; after so many ranges how many numbers there are."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:most]]
+    more = [f"... ({len(numbers)} in all)"] if len(ranges) > most else []
+    return ", ".join(shown + more)
 
 
 def format_plural(count: int, noun: str) -> str:

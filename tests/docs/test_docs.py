@@ -23,6 +23,7 @@ from kvprof.document import RESULT_KINDS
 from kvprof.dtypes import CACHE_DTYPES
 from kvprof.layer_kinds import KIND_WORDS, UNREAD_FIELDS
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
+from kvprof.registry import registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -240,3 +241,13 @@ def test_the_reference_has_every_name_and_spelling():
     words = [word for word in KIND_WORDS if word.isalpha()]
     names = [*REQUEST_WASTES, *POOL_SHARES, *UNREAD_FIELDS, *LANGUAGE_SECTIONS, *CACHE_DTYPES]
     assert documented(*names, *spellings, *words) == []
+
+
+def test_the_reference_has_every_architecture_and_the_model_types_that_it_reads():
+    for name, offered in registry().architectures.items():
+        if not offered.origin.builtin:
+            continue
+        start = f"| `{name}` | {offered.what.summary} | `{offered.what.reference}` | "
+        (row,) = [line for line in REFERENCE.splitlines() if line.startswith(start)]
+        types = {f"`{model_type}`" for model_type in offered.what.model_types}
+        assert set(row.split(" | ")[-1].strip(" |").split(", ")) == types

@@ -15,10 +15,10 @@ KINDS = ("architectures", "engines", "devices", "models")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.option(
     "--sort",
-    type=click.Choice(("date", "kib")),
-    default="date",
+    type=click.Choice(("year", "kib", "date")),
+    default="year",
     show_default=True,
-    help="Order of the models.",
+    help="Order of the models: by date (year, date), or by KiB per token, largest first.",
 )
 @output_options
 @click.pass_obj

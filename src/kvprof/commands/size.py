@@ -28,6 +28,7 @@ from kvprof.commands.options import (
     metavar="TOKENS",
     help="Longest sequence planned for  [default: --tokens]",
 )
+@click.option("--explain", is_flag=True, help="Say which fields of the config led to which cache.")
 @output_options
 @click.pass_obj
 def command(session: Any, /, **options: Any) -> None:
@@ -44,6 +45,7 @@ def command(session: Any, /, **options: Any) -> None:
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.contexts import context_points  # noqa: PLC0415
     from kvprof.errors import UsageError  # noqa: PLC0415
+    from kvprof.explain import explained  # noqa: PLC0415
     from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
     from kvprof.reasons import reasons  # noqa: PLC0415
@@ -85,5 +87,5 @@ def command(session: Any, /, **options: Any) -> None:
             if len(engines) > 1:
                 points = context_points(Case(model, engine, request), memory)
                 result = replace(result, contexts=points)
-            results.append(result)
+            results.append(explained(result, model) if options["explain"] else result)
     emit("size", results, destination, options["format_"], session)

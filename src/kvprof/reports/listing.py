@@ -34,33 +34,53 @@ _TITLES = {"check": "Conformance", "doctor": "This installation and this machine
 
 
 def _notes(document: Document) -> tuple[str, ...]:
+    if document.kind == "architectures":
+        return (_SIZES.format("state"),)
     if document.kind == "models":
         return (
-            "In bfloat16: KiB per token of all layers and of those that keep every token; windows "
-            "and state per sequence.",
-            "`published` is the KiB per token of the public architecture gallery; where it differs "
-            "the JSON's note says why.",
+            _SIZES.format("windows and of state"),
+            "gallery: KiB per token in the public architecture gallery, which counts no indexers "
+            "and of compressed attention the entries only.",
+            *_disagreements(document),
         )
     return ()
 
 
+def _disagreements(document: Document) -> tuple[str, ...]:
+    """Why published figures are not what kvprof finds."""
+    return tuple(
+        f"{row.name}, {_decimal(row.comparable_kib_per_token)} here and "
+        f"{_decimal(row.published_kib_per_token)} there: {row.note}."
+        for row in document.results
+        if isinstance(row, CatalogueRow) and row.published_agrees is False
+    )
+
+
+_SIZES = (
+    "In bfloat16: KiB per token of all layers, of which those grow that keep every token; MiB of "
+    "{} per sequence."
+)
+_AGREES = {None: "-", True: "yes", False: "NO"}
+
 _COLUMNS = {
     "models": (
-        Column("date", _LEFT),
+        Column("year", _LEFT),
         Column("model", _LEFT),
         Column("attention", _LEFT),
-        Column("KiB/token"),
-        Column("growing"),
-        Column("window MiB"),
-        Column("state MiB"),
-        Column("published"),
+        Column("KiB"),
+        Column("grows"),
+        Column("window"),
+        Column("state"),
+        Column("gallery"),
+        Column("agrees", _LEFT),
     ),
     "architectures": (
         Column("architecture", _LEFT),
         Column("what it keeps", _LEFT, wraps=True),
         Column("reference", _LEFT),
-        Column("KiB/token"),
-        Column("state MiB"),
+        Column("KiB"),
+        Column("grows"),
+        Column("state"),
         Column("plugin", _LEFT),
     ),
     "engines": (
@@ -92,7 +112,7 @@ def _cells(row: Struct) -> tuple[str, ...]:
     match row:
         case CatalogueRow():
             return (
-                row.date,
+                row.date[:4],
                 row.name,
                 row.attention,
                 _decimal(row.kib_per_token),
@@ -100,6 +120,7 @@ def _cells(row: Struct) -> tuple[str, ...]:
                 _decimal(row.window_mib_per_sequence),
                 _decimal(row.fixed_mib_per_sequence),
                 _decimal(row.published_kib_per_token),
+                _AGREES[row.published_agrees],
             )
         case ArchitectureRow():
             return (
@@ -107,6 +128,7 @@ def _cells(row: Struct) -> tuple[str, ...]:
                 row.summary,
                 row.reference,
                 _decimal(row.kib_per_token),
+                _decimal(row.growing_kib_per_token),
                 _decimal(row.fixed_mib_per_sequence),
                 row.plugin,
             )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 
+from kvprof.config import shown
 from kvprof.document import Document
 from kvprof.reports.balance import balance_sheet
 from kvprof.reports.contexts import contexts_sheets
 from kvprof.reports.sheet import Column, Sheet
 from kvprof.result import SizeResult
-from kvprof.units import format_bytes, format_ratio, format_tokens
+from kvprof.units import format_bytes, format_ranges, format_ratio, format_tokens
 
 
 def size_sheets(document: Document) -> Sequence[Sheet]:
@@ -18,6 +19,8 @@ def size_sheets(document: Document) -> Sequence[Sheet]:
     sheets = [_models_sheet(results), _totals_sheet(results), *contexts_sheets(results)]
     if any(result.plan for result in results):
         sheets.append(_plans_sheet(results))
+    if any(cache.explain for result in results for cache in result.caches):
+        sheets.append(_explain_sheet(results))
     return [*sheets, *_balance_sheets(results), *_reasons_sheets(results)]
 
 
@@ -125,6 +128,31 @@ def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
         columns,
         tuple(rows),
     )
+
+
+def _explain_sheet(results: Sequence[SizeResult]) -> Sheet:
+    columns = (
+        Column("model", "left"),
+        Column("cache", "left"),
+        Column("layers", "left"),
+        Column("one entry", "left", wraps=True),
+        Column("fields that led to it", "left", wraps=True),
+    )
+    rows = dict.fromkeys(
+        (
+            result.model.name,
+            f"{cache.name} {cache.keep}",
+            format_ranges(cache.layers),
+            ", ".join(f"{t.name} {list(t.shape)} {t.dtype}" for t in cache.tensors),
+            ", ".join(
+                f"{read.field}={shown(read.value)}{' (class default)' if read.default else ''}"
+                for read in cache.explain or ()
+            ),
+        )
+        for result in results
+        for cache in result.caches
+    )
+    return Sheet("What each cache was read from", columns, tuple(rows))
 
 
 def _balance_sheets(results: Sequence[SizeResult]) -> Iterator[Sheet]:
