@@ -244,7 +244,7 @@ def plan_facts(plan: AllocationPlan) -> PlanFacts:
             PlanGroupFacts(
                 keep=str(group.keep),
                 layers=group.layers,
-                padding_layers=0,
+                padding_layers=group.padding_layers,
                 block_size=group.block_size,
                 page_bytes=group.page_bytes,
                 blocks_per_sequence=blocks,

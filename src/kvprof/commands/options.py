@@ -150,7 +150,8 @@ def model_options(command: Command) -> Command:
             show_default=True,
             metavar="DTYPE",
             help="float32, float16, bfloat16, fp8, fp8_e4m3, fp8_e5m2, int8, nvfp4, "
-            "fp8_ds_mla, fp8_ds_mla_v4; auto: the config's.",
+            "int8_per_token_head, fp8_per_token_head, int4_per_token_head, fp8_ds_mla, "
+            "fp8_ds_mla_v4, fp8_ds_mla_v41, nvfp4_ds_mla; auto: the config's.",
         ),
         click.option(
             "--state-dtype",
