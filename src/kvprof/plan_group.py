@@ -35,6 +35,8 @@ class Holding(Struct, frozen=True):
         No slot is set aside beyond so many tokens.
     in_flight_tokens
         Tokens being computed, whose blocks a window cannot free yet: what is planned for.
+    retained_tokens
+        Tokens kept behind each window, for draft layers that see them again.
     state_blocks, planned_state_blocks
         Blocks of a state that are held, and that are planned for.
     """
@@ -42,6 +44,7 @@ class Holding(Struct, frozen=True):
     lookahead_tokens: int = 0
     longest_tokens: int = 0
     in_flight_tokens: int = 0
+    retained_tokens: int = 0
     state_blocks: int = 1
     planned_state_blocks: int = 1
 
@@ -119,7 +122,7 @@ class PlanGroup(Struct, frozen=True):
         made = needed.stop
         match self.keep:
             case Last(n):
-                return range(max(0, made - n + 1), made)
+                return range(max(0, made - n + 1 - self.holding.retained_tokens), made)
             case Chunk(n):
                 return range(made // n * n, made)
         return needed
@@ -136,6 +139,14 @@ class PlanGroup(Struct, frozen=True):
             return range(self.holding.state_blocks if rows else 0)
         ends = -(-self._slots_end(tokens, encoder_tokens) // self.block_size)
         return range(rows.start * self.entry_tokens // self.block_size, ends)
+
+    def slack_rows(self, tokens: int, encoder_tokens: int = 0) -> tuple[int, int]:
+        """Rows of those blocks before the first row held (out of the window) and after the last."""
+        rows, blocks = self.rows(tokens, encoder_tokens), self.blocks(tokens, encoder_tokens)
+        if not blocks or isinstance(self.keep, Once):
+            return 0, 0
+        first, end = blocks.start * self.rows_per_block, blocks.stop * self.rows_per_block
+        return rows.start - first, end - rows.stop
 
     def _slots_end(self, tokens: int, encoder_tokens: int) -> int:
         """Tokens up to the last slot that is set aside."""
@@ -175,7 +186,8 @@ class PlanGroup(Struct, frozen=True):
             case Once():
                 return holding.planned_state_blocks
             case Last(n):
-                length = min(n - 1 + holding.in_flight_tokens, length)
+                window = n - 1 + holding.retained_tokens
+                length = min(window + holding.in_flight_tokens, length)
                 extra = 1  # a window may start inside a block
             case Chunk(n):
                 length = min(n + holding.in_flight_tokens, length)
