@@ -9,14 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvprof.accounting import entry_bytes
-from kvprof.engine_options import EngineOption
-from kvprof.errors import UsageError
-from kvprof.hookspecs import hookimpl
-from kvprof.layer_pages import LayerPage, PageGroup, group_pages, promoted_pages, single_group
-from kvprof.layout import Cache, CacheLayout, Last, Once
-from kvprof.packed_pages import packed_groups
-from kvprof.plan import AllocationPlan, Holding, Limits
 from kvprof.plugins.engines.vllm_blocks import StatePages, checkpoint_blocks, packs, state_pages
 from kvprof.plugins.engines.vllm_formats import (
     is_compressor,
@@ -25,6 +17,15 @@ from kvprof.plugins.engines.vllm_formats import (
     vllm_layout,
     with_spare_columns,
 )
+
+from kvprof.accounting import entry_bytes
+from kvprof.engine_options import EngineOption
+from kvprof.errors import UsageError
+from kvprof.hookspecs import hookimpl
+from kvprof.layer_pages import LayerPage, PageGroup, group_pages, promoted_pages, single_group
+from kvprof.layout import Cache, CacheLayout, Last, Once
+from kvprof.packed_pages import packed_groups
+from kvprof.plan import AllocationPlan, Holding, Limits
 from kvprof.shared_pool import shared_plan
 
 DEFAULT_BATCHED_TOKENS = 8192
@@ -92,7 +93,12 @@ def _page(index: int, cache: Cache, states: StatePages, layout: CacheLayout) -> 
         block_size, alignment = _packed_block_size(cache, block_size), _PACKED_ALIGNMENT
     size = max(1, block_size // cache.entry_tokens) * entry_bytes(cache)
     return LayerPage(
-        index, cache, cache.keep, block_size, -(-size // alignment) * alignment, indexed_by_row=by_row
+        index,
+        cache,
+        cache.keep,
+        block_size,
+        -(-size // alignment) * alignment,
+        indexed_by_row=by_row,
     )
 
 
@@ -103,9 +109,7 @@ def _packed_block_size(cache: Cache, block_size: int) -> int:
     return 64 if isinstance(cache.keep, Last) else block_size
 
 
-def _groups(
-    pages: list[LayerPage], layout: CacheLayout, limits: Limits
-) -> tuple[PageGroup, ...]:
+def _groups(pages: list[LayerPage], layout: CacheLayout, limits: Limits) -> tuple[PageGroup, ...]:
     if limits.option("hybrid_manager", "on") == "off":
         single = single_group(promoted_pages(pages))
         if single is None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import lcm
 
+from kvprof.plugins.engines.vllm_formats import is_indexer, is_latent
 from msgspec import Struct
 
 from kvprof.accounting import entry_bytes
 from kvprof.errors import UsageError
 from kvprof.layout import All, Cache, CacheLayout, Clock, Once
 from kvprof.plan import Limits
-from kvprof.plugins.engines.vllm_formats import is_indexer, is_latent
 
 DEFAULT_BLOCK_SIZE = 16
 _PACKED_BLOCK_SIZE = 256

@@ -128,7 +128,9 @@ def _enlarged(page: LayerPage, size: int) -> LayerPage:
     if isinstance(page.keep, Once):
         return replace(page, page_bytes=size)
     if size % page.page_bytes == 0:
-        return replace(page, block_size=page.block_size * (size // page.page_bytes), page_bytes=size)
+        return replace(
+            page, block_size=page.block_size * (size // page.page_bytes), page_bytes=size
+        )
     if page.indexed_by_row:
         raise UsageError(
             f"the pages of this model cannot share one pool: the {page.page_bytes} B of "
