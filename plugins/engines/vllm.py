@@ -92,14 +92,8 @@ def _page(index: int, cache: Cache, states: StatePages, layout: CacheLayout) -> 
     if packs(layout):
         block_size, alignment = _packed_block_size(cache, block_size), _PACKED_ALIGNMENT
     size = max(1, block_size // cache.entry_tokens) * entry_bytes(cache)
-    return LayerPage(
-        index,
-        cache,
-        cache.keep,
-        block_size,
-        -(-size // alignment) * alignment,
-        indexed_by_row=by_row,
-    )
+    size = -(-size // alignment) * alignment
+    return LayerPage(index, cache, cache.keep, block_size, size, indexed_by_row=by_row)
 
 
 def _packed_block_size(cache: Cache, block_size: int) -> int:

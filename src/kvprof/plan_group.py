@@ -11,6 +11,8 @@ from kvprof.accounting import entry_bytes
 from kvprof.layout import Cache, Chunk, Clock, Keep, Last, Once, Tail, held
 from kvprof.page_order import Segment
 
+_ROW_SHARES = ("kept", "window_slack", "lookahead", "tail", "state_alignment")
+
 
 class Part(Struct, frozen=True):
     """The pages of one cache in a group: ``[layers, blocks, page_bytes]``, rows in segments."""
@@ -196,11 +198,11 @@ class PlanGroup(Struct, frozen=True):
     def wastes(self, tokens: int, encoder_tokens: int = 0) -> dict[str, int]:
         """Bytes of one sequence's blocks by name; ``kept`` are those of rows that are needed."""
         blocks = self.blocks(tokens, encoder_tokens)
-        names = ("kept", "window_slack", "lookahead", "tail", "state_alignment")
-        wastes = dict.fromkeys((*names, "padding"), 0)
+        wastes = dict.fromkeys((*_ROW_SHARES, "padding"), 0)
         for part in self.parts:
             size = entry_bytes(part.cache) * len(part.layers)
-            for name, rows in zip(names, self._row_shares(part, tokens, encoder_tokens)):
+            shares = self._row_shares(part, tokens, encoder_tokens)
+            for name, rows in zip(_ROW_SHARES, shares, strict=True):
                 wastes[name] += rows * size
             padding = part.page_bytes * len(part.layers) - self._rows_in(part) * size
             wastes["padding"] += len(blocks) * padding

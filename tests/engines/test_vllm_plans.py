@@ -35,7 +35,7 @@ def compressor(name: str, dim: int, group: int, *, overlapping: bool) -> Cache:
 
 
 def deepseek_v4(config: ModelConfig) -> CacheLayout:
-    """A window of 128 in each layer; beside it one entry for 4 tokens and an indexer, or for 128."""
+    """A window of 128; beside it one entry for 4 tokens and an indexer, or one for 128."""
     window = Cache("sliding_latent", latent_cache(448, 64).fields, Last(128))
 
     def of_ratio(index: int, ratio: int) -> Layer:
