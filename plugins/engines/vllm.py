@@ -10,15 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvprof.plugins.engines.vllm_blocks import StatePages, checkpoint_blocks, packs, state_pages
-from kvprof.plugins.engines.vllm_formats import (
-    is_compressor,
-    is_indexer,
-    is_latent,
-    vllm_layout,
-    with_spare_columns,
-)
+from kvprof.plugins.engines.vllm_formats import vllm_layout, with_spare_columns
 
 from kvprof.accounting import entry_bytes
+from kvprof.conventions import is_compressor, is_indexer, is_latent, overlaps
 from kvprof.engine_options import EngineOption
 from kvprof.errors import UsageError
 from kvprof.hookspecs import hookimpl
@@ -99,7 +94,7 @@ def _page(index: int, cache: Cache, states: StatePages, layout: CacheLayout) -> 
 def _packed_block_size(cache: Cache, block_size: int) -> int:
     """DeepSeek V4 (models/deepseek_v4/{attention,compressor}.py)."""
     if is_compressor(cache):
-        return 4 if any(dim == ("series", 2) for f in cache.fields for dim in f.dims) else 8
+        return 4 if overlaps(cache) else 8
     return 64 if isinstance(cache.keep, Last) else block_size
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import lcm
 
-from kvprof.plugins.engines.vllm_formats import is_indexer, is_latent
 from msgspec import Struct
 
 from kvprof.accounting import entry_bytes
+from kvprof.conventions import is_indexer, is_latent
 from kvprof.errors import UsageError
 from kvprof.layout import All, Cache, CacheLayout, Clock, Once
 from kvprof.plan import Limits

@@ -39,6 +39,9 @@ class Holding(Struct, frozen=True):
         Tokens being computed, whose blocks a window cannot free yet: what is planned for.
     retained_tokens
         Tokens kept behind each window, for draft layers that see them again.
+    window_step
+        Rows that leave a window are freed so many at a time (SGLang), and each window holds w rows
+        or more; 0: as soon as they have left.
     state_blocks, planned_state_blocks
         Blocks of a state that are held, and that are planned for.
     """
@@ -47,6 +50,7 @@ class Holding(Struct, frozen=True):
     longest_tokens: int = 0
     in_flight_tokens: int = 0
     retained_tokens: int = 0
+    window_step: int = 0
     state_blocks: int = 1
     planned_state_blocks: int = 1
 
@@ -123,6 +127,8 @@ class PlanGroup(Struct, frozen=True):
             return needed
         made = needed.stop
         match self.keep:
+            case Last(n) if step := self.holding.window_step:
+                return range(max(0, made - n) // step * step, made)
             case Last(n):
                 return range(max(0, made - n + 1 - self.holding.retained_tokens), made)
             case Chunk(n):
@@ -190,7 +196,7 @@ class PlanGroup(Struct, frozen=True):
             case Last(n):
                 window = n - 1 + holding.retained_tokens
                 length = min(window + holding.in_flight_tokens, length)
-                extra = 1  # a window may start inside a block
+                extra = int(self.block_size > 1)  # a window may start inside a block
             case Chunk(n):
                 length = min(n + holding.in_flight_tokens, length)
         return -(-length // self.block_size) + extra
@@ -226,12 +232,9 @@ class PlanGroup(Struct, frozen=True):
             return 1, 0, len(blocks) - 1, 0, 0
         per_block = self._rows_in(part)
         cache = part.cache
-        if cache.keep != self.keep:  # held as if nothing left its window
-            kept = held(cache, tokens, encoder_tokens)
-        elif cache.entry_tokens == self.entry_tokens:
-            kept = self.rows(tokens, encoder_tokens)
-        else:
-            kept = held(cache, tokens, encoder_tokens)
+        needed = held(cache, tokens, encoder_tokens)
+        first = self.rows(tokens, encoder_tokens).start * self.entry_tokens // cache.entry_tokens
+        kept = range(max(needed.start, first), needed.stop)
         end = blocks.stop * per_block
         slots = self._slots_end(tokens, encoder_tokens) // cache.entry_tokens
         ahead = max(0, min(slots, end) - kept.stop)
