@@ -31,24 +31,6 @@ Chosen = tuple[tuple[str, str, str], ...]
 """``(engine, name, value)`` of each setting that was chosen."""
 
 
-def parse_option(text: str) -> tuple[str, str, str]:
-    """``ENGINE.NAME=VALUE`` in its three parts.
-
-    Raises
-    ------
-    UsageError
-        When it is not written like that.
-    """
-    named, equals, value = text.partition("=")
-    engine, dot, name = named.strip().partition(".")
-    if not (equals and dot and engine and name and value.strip()):
-        raise UsageError(
-            f"{text[:60]!r} is no setting of an engine",
-            hint="Write it like vllm.prefix_caching=off.",
-        )
-    return engine, name, value.strip()
-
-
 def options_of(engine: Engine) -> tuple[EngineOption, ...]:
     """The settings that an engine offers; none where it names none."""
     return tuple(getattr(engine, "options", ()))

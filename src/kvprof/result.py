@@ -104,6 +104,24 @@ class BalancePoint(Struct, frozen=True):
     idle_bytes: int
 
 
+class LogFigure(Struct, frozen=True):
+    """One figure of an engine's log: as predicted, as printed, and whether they agree."""
+
+    name: str
+    predicted: str
+    actual: str
+    agrees: bool
+
+
+class LogCheck(Struct, frozen=True):
+    """A plan against the log of the engine that made it."""
+
+    path: str
+    engine_version: str | None
+    agrees: bool
+    figures: tuple[LogFigure, ...]
+
+
 class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an architecture needs and what an engine reserves, for one point of the axes."""
 
@@ -121,6 +139,9 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     caches: tuple[CacheFacts, ...]
     plan: PlanFacts | None = None
     balance: tuple[BalancePoint, ...] = ()
+    speculative: int = 0
+    engine_options: dict[str, str] = {}
+    log: LogCheck | None = None
 
 
 class CatalogueRow(Struct, frozen=True):

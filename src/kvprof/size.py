@@ -176,6 +176,10 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
         caches=tuple(_cache_facts(group, request) for group in needed),
         plan=plan_facts(plan) if plan else None,
         balance=_balance(plan, request) if plan else (),
+        speculative=request.speculative,
+        engine_options={
+            name: value for owner, name, value in request.engine_options if owner == engine
+        },
     )
 
 
