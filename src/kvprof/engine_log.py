@@ -16,9 +16,9 @@ from typing import Any
 from msgspec import Struct
 
 from kvprof.errors import UsageError
+from kvprof.units import MAX_BYTES
 
 MAX_LOG_BYTES = 64 * 2**20
-_MAX_DIGITS = 18
 
 
 class EngineLog(Struct, frozen=True, kw_only=True):
@@ -52,14 +52,14 @@ class EngineLog(Struct, frozen=True, kw_only=True):
 
 
 def _whole(text: str) -> int:
-    return int(text.replace(",", "")[:_MAX_DIGITS])
+    return min(int(text.replace(",", "")), MAX_BYTES)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
     return tuple(map(_whole, re.findall(r"\d+", text)))
 
 
-_NUMBER = r"([\d,]{1,24})"
+_NUMBER = r"(\d[\d,]{0,23})"
 _PATTERNS: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("version", r"LLM engine \(v([^)\s]{1,60})\) with config", str),
     ("model", r"with config: model='([^']{1,300})'", str),
@@ -69,7 +69,7 @@ _PATTERNS: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("speculative", rf"\bnum_spec_tokens={_NUMBER}", _whole),
     ("prefix_caching", r"\benable_prefix_caching=(True|False)", lambda text: text == "True"),
     ("max_batched_tokens", rf"\bmax_num_batched_tokens={_NUMBER}", _whole),
-    ("memory_gib", r"[Aa]vailable KV cache memory: (\d{1,9}\.?\d{0,9}) GiB", Decimal),
+    ("memory_gib", r"[Aa]vailable KV cache memory: (\d{1,9}(?:\.\d{1,9})?) GiB", Decimal),
     ("num_blocks", rf"# GPU blocks: {_NUMBER}", _whole),
     ("num_blocks", rf"with num_gpu_blocks_override={_NUMBER}", _whole),
     ("block_size", rf"Setting kv cache block size to {_NUMBER}", _whole),
@@ -80,7 +80,7 @@ _PATTERNS: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("max_model_len", rf"Maximum concurrency for {_NUMBER} tokens per request", _whole),
     (
         "max_concurrency",
-        r"Maximum concurrency for [\d,]{1,24} tokens per request: (\d[\d.]{0,20})x",
+        r"Maximum concurrency for [\d,]{1,24} tokens per request: (\d{1,15}(?:\.\d{1,6})?)x",
         str,
     ),
 )
@@ -97,9 +97,14 @@ def read_log(path: Path) -> EngineLog:
     UsageError
         When the file cannot be read, or says nothing of vLLM's cache.
     """
+    return parse_log(_text(path), str(path))
+
+
+def parse_log(text: str, path: str) -> EngineLog:
+    """What the lines of a log say; ``path`` is what to call it. Raises as `read_log` does."""
     found: dict[str, Any] = {}
     padding: list[tuple[int, str]] = []
-    for line in _text(path).splitlines():
+    for line in text.splitlines():
         for name, pattern, read in _KNOWN:
             if match := pattern.search(line):
                 found[name] = read(match[1])
@@ -107,11 +112,11 @@ def read_log(path: Path) -> EngineLog:
     said = set(found) & {*_OF_THE_CACHE, "group_block_sizes", "state_padding_percent"}
     if not said and not padding:
         raise UsageError(
-            f"--check-log {str(path)!r}: none of its lines is vLLM's of a cache, such as "
+            f"--check-log {path!r}: none of its lines is vLLM's of a cache, such as "
             "'GPU KV cache size: 163,840 tokens'",
             hint="Give the start-up log of the server, at the level INFO.",
         )
-    return EngineLog(path=str(path), padding=tuple(dict.fromkeys(padding)), **found)
+    return EngineLog(path=path, padding=tuple(dict.fromkeys(padding)), **found)
 
 
 def _text(path: Path) -> str:

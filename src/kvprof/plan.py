@@ -159,6 +159,19 @@ class AllocationPlan(Struct, frozen=True):
         return min(shares, default=None)
 
     @property
+    def fits_one(self) -> bool | None:
+        """Whether one sequence of ``max_model_len`` tokens fits; None without memory.
+
+        Of a shared pool without the blocks that no sequence gets, as vLLM checks when it starts.
+        """
+        if self.concurrency is None:
+            return None
+        if not self.shared:
+            return self.concurrency >= 1
+        needed = sum(self.peak_blocks().values())
+        return needed <= (self.num_blocks or 0) - self.reserved_blocks
+
+    @property
     def max_concurrency(self) -> float | None:
         """The concurrency as the nearest decimal."""
         return None if self.concurrency is None else float(self.concurrency)
