@@ -82,7 +82,8 @@ class AllocationPlan(Struct, frozen=True):
         Whether all groups take their blocks from one pool, in which a block id has the same bytes
         whatever group holds it. Otherwise each has a pool of its own.
     reserved_blocks
-        Blocks of each pool that no sequence gets: a null block, a padding slot.
+        Blocks of the pool that no sequence gets: a null block. Groups with pools of their own count
+        none.
     """
 
     policy: str

@@ -67,7 +67,10 @@ class PlanGroupFacts(Struct, frozen=True):
 
 
 class PlanFacts(Struct, frozen=True):
-    """How an engine that works in blocks places one sequence and fills its memory."""
+    """How an engine that works in blocks places one sequence and fills its memory.
+
+    ``fits_one``: whether one sequence fits beside the blocks that no sequence gets.
+    """
 
     groups: tuple[PlanGroupFacts, ...]
     bytes_per_block: int
@@ -76,6 +79,7 @@ class PlanFacts(Struct, frozen=True):
     bytes_per_sequence: int
     max_concurrency: float | None
     capacity_tokens: int | None
+    fits_one: bool | None = None
 
 
 class BalanceGroup(Struct, frozen=True):

@@ -264,4 +264,5 @@ def plan_facts(plan: AllocationPlan) -> PlanFacts:
         bytes_per_sequence=plan.peak_bytes,
         max_concurrency=plan.max_concurrency,
         capacity_tokens=plan.capacity_tokens,
+        fits_one=plan.fits_one,
     )

@@ -95,7 +95,20 @@ def _sized(models: list[Model], options: dict[str, Any]) -> Iterator[SizeResult]
     for model in models:
         requests = list(_requests(model, options, tokens=4096))
         for engine, request in product(engines, requests):
-            yield size_model(model, engine, request)
+            result = size_model(model, engine, request)
+            _warn_of_too_little(result, request)
+            yield result
+
+
+def _warn_of_too_little(result: SizeResult, request: Request) -> None:
+    """Say that an engine would not start: one sequence needs more than there is."""
+    if result.plan is not None and result.plan.fits_one is False:
+        longest = request.limits.max_model_len
+        click.echo(
+            f"kvprof: warning: {result.engine} holds no sequence of {longest:,} tokens of "
+            f"{result.model.name} in that memory; an engine that plans for it refuses to start",
+            err=True,
+        )
 
 
 def _requests(model: Model, options: dict[str, Any], tokens: int) -> Iterator[Request]:

@@ -127,7 +127,7 @@ def _solved(question: str, case: Case, given: Given) -> Solution:
 
 def _block_sizes(case: Case, options: dict[str, Any]) -> Iterator[tuple[Case, Given, Solution]]:
     from kvprof.answer import Given, SequencesOf  # noqa: PLC0415
-    from kvprof.block_size import BLOCK_SIZES, least_waste  # noqa: PLC0415
+    from kvprof.block_size import accepted_sizes, least_waste  # noqa: PLC0415
 
     batches: Sequence[Sequence[SequencesOf]] = [
         tuple(SequencesOf(*length) for length in lengths) for lengths in options["lengths"]
@@ -137,8 +137,9 @@ def _block_sizes(case: Case, options: dict[str, Any]) -> Iterator[tuple[Case, Gi
             flatten(options["tokens"]), flatten(options["sequences"]) or (1,)
         )
     ]
-    sizes = flatten(options["block_size"]) or BLOCK_SIZES
     for lengths in batches:
+        longest = max(each.tokens for each in lengths)
+        sizes = flatten(options["block_size"]) or accepted_sizes(case, longest)
         given = Given(
             lengths=tuple(lengths),
             encoder_tokens=options["encoder_tokens"],
