@@ -33,7 +33,10 @@ Chosen = tuple[tuple[str, str, str], ...]
 
 def options_of(engine: Engine) -> tuple[EngineOption, ...]:
     """The settings that an engine offers; none where it names none."""
-    return tuple(getattr(engine, "options", ()))
+    offered = getattr(engine, "options", ())
+    if not isinstance(offered, list | tuple):
+        return ()
+    return tuple(option for option in offered if isinstance(option, EngineOption))
 
 
 def chosen_options(engine: Engine, chosen: Chosen) -> tuple[tuple[str, str], ...]:

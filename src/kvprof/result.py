@@ -185,6 +185,7 @@ class EngineRow(Struct, frozen=True):
     name: str
     summary: str
     plugin: str
+    settings: tuple[str, ...] = ()
 
 
 class DeviceRow(Struct, frozen=True):
