@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvprof.plugins.engines.vllm_blocks import StatePages, checkpoint_blocks, packs, state_pages
+from kvprof.plugins.engines.vllm_blocks import (
+    StatePages,
+    checkpoint_blocks,
+    config_of,
+    packs,
+    state_pages,
+)
 from kvprof.plugins.engines.vllm_formats import vllm_layout, with_spare_columns
 
 from kvprof.accounting import entry_bytes
@@ -133,7 +139,7 @@ def _retained(layout: CacheLayout, speculative: int) -> int:
 
     config/vllm.py, num_prefill_lookahead_tokens.
     """
-    config = layout.bound and layout.bound.config
+    config = config_of(layout)
     if config is None or not config.has("num_nextn_predict_layers"):
         return 0
     layers = config.integer("num_nextn_predict_layers", minimum=0)

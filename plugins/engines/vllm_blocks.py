@@ -12,6 +12,7 @@ from math import lcm
 from msgspec import Struct
 
 from kvprof.accounting import entry_bytes
+from kvprof.config import ModelConfig
 from kvprof.conventions import is_indexer, is_latent
 from kvprof.errors import UsageError
 from kvprof.layout import All, Cache, CacheLayout, Clock, Once
@@ -54,15 +55,22 @@ def packs(layout: CacheLayout) -> bool:
 
 def model_type(layout: CacheLayout) -> str:
     """The config's word for the family, empty without one."""
-    return (layout.bound and layout.bound.config.model_type) or ""
+    config = config_of(layout)
+    return (config.model_type if config is not None else None) or ""
+
+
+def config_of(layout: CacheLayout) -> ModelConfig | None:
+    """The config that the layout was read from; None of one made by hand."""
+    return None if layout.bound is None else layout.bound.config
 
 
 def checkpoint_blocks(cache: Cache, layout: CacheLayout) -> int:
     """Blocks planned for a state saved inside a prefill (get_kv_cache_spec of its layer)."""
     if cache.key == "kda":  # models/kimi_k3 and glm5next export states; Kimi Linear does not
-        config = layout.bound and layout.bound.config
-        plain = config is not None and config.model_type == "kimi_linear"
-        return int(not plain or bool(config and config.value(_KIMI_K3_FIELD)))
+        config = config_of(layout)
+        if config is None or config.model_type != "kimi_linear":
+            return 1
+        return int(bool(config.value(_KIMI_K3_FIELD)))
     if cache.key == "gated_delta_net":
         return int(model_type(layout) != "olmo_hybrid")
     return int(cache.key == "mamba2")
