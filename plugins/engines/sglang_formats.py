@@ -23,7 +23,7 @@ from kvprof.layout import Bound, Cache, CacheLayout, Once
 _DTYPES = ("bfloat16", "fp8_e4m3", "fp8_e5m2", "nvfp4")
 _SPARSE_DTYPES = ("bfloat16", "fp8_e4m3", "fp8_ds_mla")
 _STATES = frozenset(
-    {"mamba1", "mamba2", "gated_delta_net", "kda", "short_convolution", "linear_attention"}
+    {"mamba1", "mamba2", "gated_delta_net", "kda", "short_convolution", "lightning"}
 )
 
 

@@ -24,6 +24,7 @@ from kvprof.conventions import (
     with_caches,
 )
 from kvprof.dtypes import PER_TOKEN_HEAD, Dtypes
+from kvprof.errors import UsageError
 from kvprof.layout import MODEL, Bound, Cache, CacheLayout, Field, Last, Once, Tail
 
 _ATTENTION_DTYPES = (  # flash_attn.py, flashinfer.py, triton_attn.py
@@ -38,7 +39,7 @@ _LATENT_DTYPES = ("float16", "bfloat16", "fp8_e4m3")  # mla/flashmla.py
 _SPARSE_LATENT_DTYPES = ("bfloat16", "fp8_e4m3", "fp8_ds_mla", "nvfp4_ds_mla")
 _RECORDS = {"deepseek_v4": "fp8_ds_mla_v4", "deepseek_v41": "fp8_ds_mla_v41"}
 _STATES = frozenset(
-    {"mamba1", "mamba2", "gated_delta_net", "kda", "short_convolution", "linear_attention"}
+    {"mamba1", "mamba2", "gated_delta_net", "kda", "short_convolution", "lightning"}
 )
 
 
@@ -99,6 +100,11 @@ def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, latent: bool) -> Ca
     if cache.key.endswith("_overlap"):
         return None  # in the window of the compressor
     if isinstance(cache.keep, Tail):
+        if config.model_type not in _RECORDS:
+            raise UsageError(
+                f"kvprof does not know how vllm keeps {cache.key!r} of {config.name!r}",
+                hint="Try --engine paged.",
+            )
         return _compressor_window(cache, cache.keep.n)
     plain = replace(chosen, state=chosen.model)
     if is_indexer(cache):
