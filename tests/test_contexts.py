@@ -13,9 +13,9 @@ GIB = 2**30
 def points(
     model: str, engine: str, memory: int | None, block_size: int | None = None
 ) -> tuple[ContextPoint, ...]:
-    request = Request(tokens=1, block_size=block_size)
+    request = Request(tokens=1, block_size=block_size, memory_bytes=memory)
     case = Case(catalogue_model(model), registry().engine(engine).what, request)
-    return context_points(case, memory)
+    return context_points(case)
 
 
 def test_gemma_3_27b_at_8k() -> None:

@@ -79,6 +79,10 @@ def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
     if any(section.get("is_encoder_decoder") is True for section in sections):
         # Said of the whole; its decoder then keeps cross attention that its section may not name.
         fields = {**fields, "is_encoder_decoder": True}
+    quantised = next((q for s in sections if (q := s.get("quantization_config"))), None)
+    if quantised is not None:
+        # Said of the checkpoint, on the outside; it may ask for a cache dtype.
+        fields = {**fields, "quantization_config": quantised}
     config = ModelConfig(name, source, model_type, fields)
     dtypes = (
         ModelConfig(name, source, model_type, section).text(field)

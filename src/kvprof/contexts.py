@@ -14,20 +14,21 @@ CONTEXTS = (1024, 8192, 32_768, 131_072)
 """Contexts at which engines are compared, in tokens."""
 
 
-def context_points(case: Case, memory_bytes: int | None) -> tuple[ContextPoint, ...]:
-    """One point for each of `CONTEXTS`, planned for sequences of that length.
+def context_points(case: Case) -> tuple[ContextPoint, ...]:
+    """One point for each of `CONTEXTS`, planned for sequences of that length in the request's memory.
 
     Raises
     ------
     UsageError, PluginError
         As `kvprof.size.place` does.
     """
-    return tuple(_point(case, tokens, memory_bytes) for tokens in CONTEXTS)
+    return tuple(_point(case, tokens) for tokens in CONTEXTS)
 
 
-def _point(case: Case, tokens: int, memory_bytes: int | None) -> ContextPoint:
+def _point(case: Case, tokens: int) -> ContextPoint:
     request = replace(case.request, tokens=tokens, sequences=1, max_model_len=tokens)
     result = size_model(case.model, case.engine, request)
+    memory_bytes = request.memory_bytes
     fits = None if memory_bytes is None else case.concurrency(tokens, memory_bytes)
     return ContextPoint(
         tokens=tokens,

@@ -73,7 +73,10 @@ class PlanGroupFacts(Struct, frozen=True):
 
 
 class PlanFacts(Struct, frozen=True):
-    """How an engine that works in blocks places one sequence and fills its memory."""
+    """How an engine that works in blocks places one sequence and fills its memory.
+
+    ``fits_one``: whether one sequence fits beside the blocks that no sequence gets.
+    """
 
     groups: tuple[PlanGroupFacts, ...]
     bytes_per_block: int
@@ -82,6 +85,7 @@ class PlanFacts(Struct, frozen=True):
     bytes_per_sequence: int
     max_concurrency: float | None
     capacity_tokens: int | None
+    fits_one: bool | None = None
 
 
 class BalanceGroup(Struct, frozen=True):
@@ -134,6 +138,24 @@ class Reason(Struct, frozen=True):
     text: str
 
 
+class LogFigure(Struct, frozen=True):
+    """One figure of an engine's log: as predicted, as printed, and whether they agree."""
+
+    name: str
+    predicted: str
+    actual: str
+    agrees: bool
+
+
+class LogCheck(Struct, frozen=True):
+    """A plan against the log of the engine that made it."""
+
+    path: str
+    engine_version: str | None
+    agrees: bool
+    figures: tuple[LogFigure, ...]
+
+
 class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an architecture needs and what an engine reserves, for one point of the axes."""
 
@@ -153,6 +175,9 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     balance: tuple[BalancePoint, ...] = ()
     contexts: tuple[ContextPoint, ...] = ()
     reasons: tuple[Reason, ...] = ()
+    speculative: int = 0
+    engine_options: dict[str, str] = {}
+    log: LogCheck | None = None
 
 
 class CatalogueRow(Struct, frozen=True):
@@ -199,6 +224,7 @@ class EngineRow(Struct, frozen=True):
     name: str
     summary: str
     plugin: str
+    settings: tuple[str, ...] = ()
 
 
 class DeviceRow(Struct, frozen=True):

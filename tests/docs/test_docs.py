@@ -213,10 +213,9 @@ def test_the_reference_has_the_flags_of_help(name, tmp_path):
 @page
 def test_every_flag_named_exists(path):
     known = {"--version"}.union(*documented_flags().values())
-    missing = {"--tensor-parallel"}  # the limitations say that it does not exist
     codes = _CODE.findall(path.read_text(encoding="utf-8"))
     ours = " ".join(code for code in codes if code.startswith(("--", "kvprof ")))
-    assert set(_FLAG.findall(ours)) <= known | missing
+    assert set(_FLAG.findall(ours)) <= known
 
 
 def documented(*names: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import click
 
 from kvprof.errors import UsageError
+from kvprof.option_text import parse_option
 from kvprof.units import parse_bytes, parse_tokens
 
 if TYPE_CHECKING:
@@ -106,6 +107,14 @@ def parse_weights(text: str) -> str:
     return text
 
 
+def parse_drafted(text: str) -> int:
+    """Tokens that are drafted ahead, at most 1024."""
+    count = parse_tokens(text, "drafted tokens")
+    if count > 1024:
+        raise UsageError(f"{text!r} is too many; at most 1024 tokens are drafted ahead")
+    return count
+
+
 TOKENS = ListOf(parse_tokens, "tokens")
 COUNTS = ListOf(parse_count, "count")
 NAMES = ListOf(str.strip, "name")
@@ -150,7 +159,8 @@ def model_options(command: Command) -> Command:
             show_default=True,
             metavar="DTYPE",
             help="float32, float16, bfloat16, fp8, fp8_e4m3, fp8_e5m2, int8, nvfp4, "
-            "fp8_ds_mla, fp8_ds_mla_v4; auto: the config's.",
+            "int8_per_token_head, fp8_per_token_head, int4_per_token_head, fp8_ds_mla, "
+            "fp8_ds_mla_v4, fp8_ds_mla_v41, nvfp4_ds_mla; auto: the config's.",
         ),
         click.option(
             "--state-dtype",
@@ -163,7 +173,7 @@ def model_options(command: Command) -> Command:
 
 
 def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Command], Command]:
-    """``--engine``, ``--tokens``, ``--encoder-tokens``, ``--sequences``, ``--block-size``.
+    """What is sized, where and how often, and on how many ranks.
 
     The arguments say what a verb takes when the option is absent.
     """
@@ -199,6 +209,21 @@ def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Comm
             multiple=True,
             metavar="TOKENS",
             help="Tokens of a block, for engines that take one.",
+        ),
+        click.option(
+            "--tensor-parallel",
+            type=COUNT,
+            default=1,
+            show_default=True,
+            metavar="RANKS",
+            help="Ranks that share the heads; figures are one rank's.",
+        ),
+        click.option(
+            "--engine-option",
+            type=One(parse_option, "setting"),
+            multiple=True,
+            metavar="ENGINE.NAME=VALUE",
+            help="A setting of an engine's own, e.g. vllm.prefix_caching=off (repeatable).",
         ),
     )
 

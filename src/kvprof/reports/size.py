@@ -9,7 +9,7 @@ from kvprof.document import Document
 from kvprof.reports.balance import balance_sheet
 from kvprof.reports.contexts import contexts_sheets
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import SizeResult
+from kvprof.result import LogCheck, SizeResult
 from kvprof.units import format_bytes, format_ranges, format_ratio, format_tokens
 
 
@@ -19,9 +19,27 @@ def size_sheets(document: Document) -> Sequence[Sheet]:
     sheets = [_models_sheet(results), _totals_sheet(results), *contexts_sheets(results)]
     if any(result.plan for result in results):
         sheets.append(_plans_sheet(results))
+    sheets += [_log_sheet(result.log) for result in results if result.log]
     if any(cache.explain for result in results for cache in result.caches):
         sheets.append(_explain_sheet(results))
     return [*sheets, *_balance_sheets(results), *_reasons_sheets(results)]
+
+
+def _log_sheet(log: LogCheck) -> Sheet:
+    """Each figure as predicted and as logged, and one sentence on all of them."""
+    columns = (Column("figure", "left"), Column("predicted"), Column("logged"), Column("agrees"))
+    rows = tuple(
+        (figure.name, figure.predicted, figure.actual, "yes" if figure.agrees else "NO")
+        for figure in log.figures
+    )
+    differing = [figure.name for figure in log.figures if not figure.agrees]
+    stated = (
+        f"{len(differing)} of {len(rows)} figures differ: {', '.join(differing)}"
+        if differing
+        else f"all {len(rows)} figures agree"
+    )
+    engine = f"vLLM {log.engine_version}" if log.engine_version else "vLLM"
+    return Sheet(f"Against {log.path}, a log of {engine}", columns, rows, (stated,))
 
 
 def _models_sheet(results: Sequence[SizeResult]) -> Sheet:
