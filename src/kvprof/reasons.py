@@ -53,18 +53,20 @@ def _concurrency(result: SizeResult, plan: PlanFacts) -> Iterator[Reason]:
     """Why the maximum concurrency is not the pool's tokens over the length of a sequence."""
     if plan.num_blocks is None or plan.max_concurrency is None or len(plan.groups) < 2:
         return
+    groups = Counter(group.keep for group in plan.groups)
+    blocks: Counter[str] = Counter()
+    for group in plan.groups:
+        blocks[group.keep] += group.blocks_per_sequence
     parts = ", ".join(
-        f"{group.blocks_per_sequence:,} for {len(group.layers)} x {group.keep}"
-        for group in plan.groups[:4]
+        f"{count:,} in {format_plural(groups[keep], 'group')} of {keep}"
+        for keep, count in blocks.items()
     )
-    more = len(plan.groups) - 4
     yield Reason(
         "concurrency",
         plan.blocks_per_sequence,
         "blocks",
         f"maximum concurrency is {plan.num_blocks:,} blocks over the "
-        f"{plan.blocks_per_sequence:,} that a sequence needs in its "
-        f"{len(plan.groups)} groups ({parts}{f' and {more} more' if more > 0 else ''}), "
+        f"{plan.blocks_per_sequence:,} that a sequence needs ({parts}), "
         f"{plan.max_concurrency:,.2f}, and not the tokens of all blocks over its length",
     )
 
