@@ -40,18 +40,27 @@ def read_config(path: str | Path) -> ModelConfig:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
             f"cannot read the config {str(file)!r}: {reason}",
-            hint="--config takes a config.json or the folder that holds it; "
+            hint="--config takes a config.json, its folder, a GGUF file, - or a Hugging Face id; "
             "--model takes a name of `kvprof list models`.",
         ) from None
+    named_after_folder = file.name == "config.json" and file.resolve().parent.name
+    return read_document(raw, name=named_after_folder or file.stem, source=str(file))
+
+
+def read_document(raw: bytes, *, name: str, source: str) -> ModelConfig:
+    """A `ModelConfig` from the bytes of a config.json.
+
+    Raises
+    ------
+    ConfigError
+        When they are too many, not JSON, nested too deeply, or no model's config.
+    """
     if len(raw) > MAX_CONFIG_BYTES:
         raise ConfigError(
-            f"{file}: larger than {MAX_CONFIG_BYTES} bytes, which no config.json is",
+            f"{source}: larger than {MAX_CONFIG_BYTES} bytes, which no config.json is",
             hint="Is it the weights or their index? Give the model's config.json.",
         )
-    named_after_folder = file.name == "config.json" and file.resolve().parent.name
-    return parse_config(
-        _parse_json(raw, str(file)), name=named_after_folder or file.stem, source=str(file)
-    )
+    return parse_config(_parse_json(raw, source), name=name, source=source)
 
 
 def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
