@@ -16,6 +16,7 @@ from kvprof.errors import ConfigError
 from kvprof.registry import registry
 
 STDIN = "-"
+STDIN_SOURCE = "stdin"
 
 
 def config_named(path: str) -> ModelConfig:
@@ -68,7 +69,7 @@ def _from_stdin() -> ModelConfig:
     raw = sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1)
     if not raw:
         raise ConfigError("standard input is empty, where --config - reads a config.json")
-    return read_document(raw, name="stdin", source="stdin")
+    return read_document(raw, name=STDIN_SOURCE, source=STDIN_SOURCE)
 
 
 def _may_be_of_the_hub(text: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kvprof.dtypes import ELEMENT_BITS, canonical_dtype
 from kvprof.errors import UsageError
+from kvprof.inputs import STDIN_SOURCE
 from kvprof.model import Model
 from kvprof.registry import registry
 from kvprof.units import MAX_BYTES, format_bytes, parse_bytes
@@ -77,6 +78,8 @@ def _found_bytes(model: Model) -> int | None:
     source = model.config.source
     if source.startswith("catalogue:"):
         return _catalogue_bytes(model)
+    if source == STDIN_SOURCE:
+        return None
     if source.startswith(PREFIX):
         index = hub_file(source.removeprefix(PREFIX), _INDEX, most_bytes=_MAX_INDEX_BYTES)
         return None if index is None else _indexed_bytes(index)

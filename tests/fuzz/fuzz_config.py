@@ -3,7 +3,7 @@
     python tests/fuzz/fuzz_config.py -max_total_time=60 [FOLDER]
 
 FOLDER keeps what it finds between runs. It fails on what is no KvprofError, on a plugin's failure
-(the built-in ones are ours), after 5 seconds on one input, and above 1 GiB.
+(the built-in ones are ours), on 5 seconds of the processor for one input, and above 1 GiB.
 """
 
 from __future__ import annotations

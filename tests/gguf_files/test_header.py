@@ -159,6 +159,7 @@ HOSTILE = {
     "dimensions": (file(string(b"t") + struct.pack("<I", 2**31), count=0, tensors=1), "dimensions"),
     "no architecture": (file(b"", count=0), "has no general.architecture"),
     "an odd architecture": (file(KEY + struct.pack("<IB", 7, 1)), "has no general.architecture"),
+    "terminal": (file(KEY + struct.pack("<I", 8) + string(b"a\x1b[31m")), "none that is a name"),
     "no text": (file(KEY + struct.pack("<I", 8) + string(b"\xff\xfe\x1b[31m")), "has no"),
 }
 
@@ -167,8 +168,10 @@ HOSTILE = {
 def test_hostile(tmp_path, name):
     content, said = HOSTILE[name]
     (tmp_path / "hostile.gguf").write_bytes(content)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said) as caught:
         config_model(str(tmp_path / "hostile.gguf"))
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_file_of_one_endless_text_is_not_read_to_its_end(tmp_path):

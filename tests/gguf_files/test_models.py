@@ -135,10 +135,10 @@ def test_an_unknown_architecture_of_plain_attention_is_inferred(write):
 @pytest.mark.parametrize(
     ("architecture", "more", "said"),
     [
-        ("newmodel", {"attention.sliding_window": 128}, "sliding_window"),
-        ("newmodel", {"attention.telepathy": True}, "attention.telepathy may change"),
-        ("newmodel", {"ssm.state_size": 16}, "ssm.state_size may change"),
-        ("llama", {"attention.sliding_window": 128}, "sliding_window"),
+        ("newmodel", {"attention.sliding_window": 128}, "sliding_window'"),
+        ("newmodel", {"attention.telepathy": True}, "'attention.telepathy' may change"),
+        ("newmodel", {"ssm.state_size": 16}, "'ssm.state_size' may change"),
+        ("llama", {"attention.sliding_window": 128}, "sliding_window'"),
         ("llama", {"ssm.state_size": 16}, "ssm.state_size"),
         ("qwen3", {"attention.causal": False}, "no cache between tokens"),
         ("rwkv7", {"wkv.head_size": 64}, "wkv.head_size"),

@@ -60,7 +60,7 @@ def _kv_heads_of_kinds(metadata: Metadata, kinds: list[str], heads: int) -> dict
         if count < 1 or found.setdefault(kind, count) != count:
             metadata.refuse(
                 f"layer {index} has {count} KV heads, which kvprof cannot read for the "
-                f"architecture {metadata.architecture[:60]!r}",
+                f"architecture {metadata.architecture!r}",
                 hint="Give the model's config.json instead.",
             )
     return found

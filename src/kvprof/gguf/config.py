@@ -6,6 +6,7 @@ architecture in ``src/models`` of llama.cpp, which also has what no key says (`f
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from kvprof.config import ModelConfig, shown
@@ -32,6 +33,8 @@ KEEPING_KEYS = (
     "wkv.",
 )
 """Beginnings of keys that change what layers keep: refused where a family does not read them."""
+
+_ARCHITECTURE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 PLAIN_KEYS = (
     "attention.clamp_kqv",
@@ -117,11 +120,14 @@ def gguf_weights_bytes(path: Path) -> int:
 def _architecture(header: GgufHeader, path: Path) -> str:
     kind = header.metadata.get("general.type", "model")
     architecture = header.metadata.get("general.architecture")
-    if not isinstance(architecture, str) or not architecture:
-        raise ConfigError(f"{path}: has no general.architecture")
-    if kind != "model" or architecture == "clip":
+    if not isinstance(architecture, str) or not _ARCHITECTURE.fullmatch(architecture):
         raise ConfigError(
-            f"{path}: holds {shown(kind if kind != 'model' else architecture)}, no language model",
+            f"{path}: has no general.architecture, or none that is a name: {shown(architecture)}"
+        )
+    if kind != "model" or architecture == "clip":
+        what = shown(architecture if kind == "model" else kind)
+        raise ConfigError(
+            f"{path}: is of the kind {what}, no language model",
             hint="Give the model's own file, not its projector, adapter or importance matrix.",
         )
     return architecture
@@ -129,17 +135,17 @@ def _architecture(header: GgufHeader, path: Path) -> str:
 
 def _refuse_unread(metadata: Metadata, family: Family) -> None:
     names = metadata.names()
-    shown_name = metadata.architecture[:60]
     if family is UNKNOWN:
         unread = next((name for name in names if not name.startswith(PLAIN_KEYS)), None)
-        what = f"is of the architecture {shown_name!r}, which kvprof does not know, and whose"
+        known = "which kvprof does not know"
     else:
         keeping = (name for name in names if name.startswith(KEEPING_KEYS))
         unread = next((name for name in keeping if not name.startswith(family.reads)), None)
-        what = f"is of the architecture {shown_name!r}, whose"
+        known = "which has no such key"
     if unread is not None:
         metadata.refuse(
-            f"{what} {unread[:60]} may change what its layers keep",
+            f"its key {unread[:60]!r} may change what its layers keep, and its architecture is "
+            f"{metadata.architecture!r}, {known}",
             hint="Give the model's config.json instead.",
         )
     if metadata.values.get(metadata.key("attention.causal")) is False:
