@@ -33,7 +33,8 @@ def config_named(path: str) -> ModelConfig:
     """
     if path == STDIN:
         return _from_stdin()
-    if not os.path.lexists(path) and _may_be_of_the_hub(path):
+    beside = os.path.lexists(path) or os.path.isdir(path.partition("/")[0])
+    if not beside and _may_be_of_the_hub(path):
         return _from_hub(path)
     return config_at(Path(path))
 
@@ -75,8 +76,7 @@ def _from_stdin() -> ModelConfig:
 def _may_be_of_the_hub(text: str) -> bool:
     from kvprof.hub import is_hub_id  # noqa: PLC0415
 
-    local = text.endswith((".json", ".gguf")) or os.path.isdir(text.partition("/")[0])
-    return is_hub_id(text) and not local
+    return is_hub_id(text) and not text.endswith((".json", ".gguf"))
 
 
 def _from_hub(model_id: str) -> ModelConfig:

@@ -127,6 +127,16 @@ def test_a_folder_of_that_name_comes_first(run_cli, env, hub, tmp_path):
     assert hub.asked == []
 
 
+def test_a_folder_of_the_organisation_does_not_hide_its_other_models(run_cli, fails, env, hub):
+    (run_cli.folder / "org").mkdir()
+    assert sized(run_cli, env, "--model", "org/llama")["bytes"]["per_token"] == PER_TOKEN
+    hub.asked.clear()
+    assert "cannot read the config 'org/llama'" in fails(
+        2, "size", "--config", "org/llama", env=env
+    )
+    assert hub.asked == []
+
+
 @pytest.mark.parametrize(
     ("refusal", "exit_code", "said"),
     [
