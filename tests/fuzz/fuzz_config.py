@@ -19,16 +19,38 @@ with atheris.instrument_imports(include=["kvprof"]):
     from running import fuzz, size_everywhere
 
     from kvprof.catalogue import read_catalogue
-    from kvprof.config import SPELLINGS
+    from kvprof.config import SPELLINGS, ModelConfig
     from kvprof.config_file import LANGUAGE_SECTIONS, read_document
-    from kvprof.layer_kinds import KIND_FIELDS, KIND_WORDS, UNREAD_FIELDS
+    from kvprof.layer_kinds import KIND_WORDS
 
 SEEDS = [json.dumps(model.config).encode() for model in read_catalogue()]
+
+
+def one(data: bytes) -> None:
+    size_everywhere(lambda: read_document(data, name="fuzzed", source="fuzzed"))
+
+
+def asked_for() -> set[str]:
+    """The fields that are looked for when the seeds are read."""
+    names: set[str] = set()
+    value = ModelConfig.value
+
+    def noted(config: ModelConfig, name: str) -> Any:
+        names.add(name)
+        return value(config, name)
+
+    ModelConfig.value = noted
+    for seed in SEEDS:
+        one(seed)
+    ModelConfig.value = value
+    return names
+
+
 FIELDS = sorted(
     {name for names in SPELLINGS.values() for name in names}
-    | {name for names in KIND_FIELDS.values() for name in names}
     | {name for model in read_catalogue() for name in model.config}
-    | {*UNREAD_FIELDS, *LANGUAGE_SECTIONS, "is_encoder_decoder", "dtype", "layer_types"}
+    | {name.partition(".")[0] for name in asked_for()}
+    | {*LANGUAGE_SECTIONS, "is_encoder_decoder", "dtype", "layer_types"}
 )
 WORDS = sorted({*KIND_WORDS, "bfloat16", "float8_e4m3fn", "auto", "shared", "full"})
 NUMBERS = [0, 1, -1, 2, 3, 7, 16, 64, 128, 4096, 9_999, 10_001, 2**31 - 1, 2**31, 2**63, 10**400]
@@ -83,10 +105,6 @@ def mutate(data: bytes, most: int, seed: int) -> bytes:
     for _ in range(chance.randrange(1, 4)):
         document = changed(document, chance)
     return json.dumps(document).encode()[:most]
-
-
-def one(data: bytes) -> None:
-    size_everywhere(lambda: read_document(data, name="fuzzed", source="fuzzed"))
 
 
 if __name__ == "__main__":

@@ -124,6 +124,15 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "nextn_predict_layers": 3,
         },
     ),
+    "step-3.5-flash": (  # windowed layers have more query heads
+        "step35",
+        gqa(45, 4096, 64, 8, 128)
+        | {
+            "attention.head_count": [64 if i % 4 == 0 else 96 for i in range(45)],
+            "attention.sliding_window": 512,
+            "attention.sliding_window_pattern": [i % 4 != 0 for i in range(45)],
+        },
+    ),
     "deepseek-v3": ("deepseek2", mla(61, 7168, 128, 128, 128)),
     "kimi-k2": ("deepseek2", mla(61, 7168, 64, 128, 128)),
     "deepseek-v3.2": ("deepseek32", mla(61, 7168, 128, 128, 128) | INDEXER),

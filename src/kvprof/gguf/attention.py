@@ -77,7 +77,6 @@ def latent(metadata: Metadata, layers: int) -> Fields:
         "num_key_value_heads": count,
         "kv_lora_rank": metadata.integer("attention.kv_lora_rank"),
         "qk_rope_head_dim": metadata.integer("rope.dimension_count"),
-        "layer_types": ["full_attention"] * layers,
     }
     if metadata.has("attention.indexer.key_length"):
         fields |= {

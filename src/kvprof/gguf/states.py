@@ -38,6 +38,7 @@ def _mamba2_fields(metadata: Metadata) -> Fields:
     if inner % count:
         metadata.refuse(f"its {count} Mamba heads do not divide an inner size of {inner}")
     return {
+        "mamba_d_ssm": inner,
         "mamba_n_heads": count,
         "mamba_d_head": inner // count,
         "mamba_n_groups": metadata.integer("ssm.group_count", 1),
