@@ -14,6 +14,7 @@ import pytest
 
 from kvprof.config_file import parse_config
 from kvprof.errors import ConfigError
+from kvprof.gguf.config import gguf_config
 from kvprof.layout import All, Last
 from kvprof.model import Model, catalogue_model, config_model, lay_out
 
@@ -132,6 +133,34 @@ def test_an_unknown_architecture_of_plain_attention_is_inferred(write):
     )
 
 
+def test_fields_of_rwkv(write):
+    keys = {
+        "block_count": 24,
+        "embedding_length": 2048,
+        "attention.head_count": 0,
+        "wkv.head_size": 64,
+        "token_shift_count": 2,
+    }
+    config = gguf_config(write("rwkv7", keys))
+    assert config.model_type == "rwkv7"
+    assert config.fields == {"num_hidden_layers": 24, "hidden_size": 2048, "head_size": 64}
+
+
+def test_fields_of_nemotron_super(write):
+    """As its config.json has them: groups of heads, attention left out, or made linear."""
+    keys = gqa(4, 8192, 64, None, None) | {
+        "attention.head_count": [64, 0, 64, 64],
+        "attention.head_count_kv": [8, 0, 0, 4],
+    }
+    blocks = gguf_config(write("deci", keys)).fields["block_configs"]
+    assert [block["attention"] for block in blocks] == [
+        {"n_heads_in_group": 8, "no_op": False, "replace_with_linear": False},
+        {"n_heads_in_group": None, "no_op": True, "replace_with_linear": False},
+        {"n_heads_in_group": None, "no_op": False, "replace_with_linear": True},
+        {"n_heads_in_group": 16, "no_op": False, "replace_with_linear": False},
+    ]
+
+
 @pytest.mark.parametrize(
     ("architecture", "more", "said"),
     [
@@ -141,7 +170,8 @@ def test_an_unknown_architecture_of_plain_attention_is_inferred(write):
         ("llama", {"attention.sliding_window": 128}, "sliding_window'"),
         ("llama", {"ssm.state_size": 16}, "ssm.state_size"),
         ("qwen3", {"attention.causal": False}, "no cache between tokens"),
-        ("rwkv7", {"wkv.head_size": 64}, "wkv.head_size"),
+        ("arwkv7", {"wkv.head_size": 64}, "wkv.head_size"),
+        ("rwkv7", {"wkv.head_size": 64, "token_shift_count": 1}, "token_shift_count is 1"),
         ("t5", {"decoder_block_count": 4}, "decoder_block_count"),
         ("mimo2", {"attention.sliding_window": 128}, "which layers are windowed"),
         ("llama", {"attention.head_count_kv": [4, 4, 4, 4, 2, 4, 4, 4]}, "layer 4 has 2 KV heads"),

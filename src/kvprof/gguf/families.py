@@ -17,6 +17,7 @@ from kvprof.gguf.states import (
     mamba2,
     nemotron_h,
     parallel,
+    rwkv,
     short_convolutions,
 )
 from kvprof.gguf.windows import all_windowed, chunks, exaone4, gemma4, window_pattern, windows
@@ -52,6 +53,7 @@ _INDEXED = (
 )
 _SSM = ("ssm.",)
 _DELTA = ("ssm.", "full_attention_interval", "attention.recurrent_layers")
+_WKV = ("wkv.", "token_shift_count")
 _WINDOW = ("attention.sliding_window",)
 _WINDOWS = (
     *_WINDOW,
@@ -134,6 +136,8 @@ FAMILIES: dict[str, Family] = {
     "qwen3next": Family("qwen3_next", delta_nets, _DELTA),
     "qwen35": Family("qwen3_5_text", delta_nets, _DELTA),
     "qwen35moe": Family("qwen3_5_moe_text", delta_nets, _DELTA),
+    "rwkv6": Family("rwkv6", rwkv, _WKV),
+    "rwkv7": Family("rwkv7", rwkv, _WKV),
     "kimi-linear": Family("kimi_linear", kimi_delta_nets, (*_LATENT, "ssm.", "kda.")),
 }
 """``general.architecture``, and how it is read."""

@@ -131,3 +131,11 @@ def kimi_delta_nets(metadata: Metadata, layers: int) -> Fields:
             "full_attn_layers": [i + 1 for i, kind in enumerate(kinds) if kind != "kda"],
         },
     }
+
+
+def rwkv(metadata: Metadata, layers: int) -> Fields:
+    """RWKV-6 and 7: a matrix per head, and the last input of both mixers (``rwkv6.cpp``)."""
+    shifts = metadata.integer("token_shift_count", 2)
+    if shifts != 2:
+        metadata.refuse(f"{metadata.key('token_shift_count')} is {shifts}; only 2 is read")
+    return {"head_size": metadata.integer("wkv.head_size")}
