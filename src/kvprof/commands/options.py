@@ -144,14 +144,15 @@ def model_options(command: Command) -> Command:
             type=NAMES,
             multiple=True,
             metavar="NAME",
-            help="A model of `kvprof list models` (repeatable).",
+            help="A model of `kvprof list models`, or a Hugging Face id: org/name (repeatable).",
         ),
         click.option(
             "--config",
             type=click.Path(),
             multiple=True,
             metavar="PATH",
-            help="A Hugging Face config.json, or its folder (repeatable).",
+            help="A config.json, its folder, a GGUF file, - for stdin, or a Hugging Face id "
+            "(repeatable).",
         ),
         click.option(
             "--cache-dtype",
@@ -242,7 +243,7 @@ def memory_options(command: Command) -> Command:
             "--weights",
             type=One(parse_weights, "weights"),
             metavar="BYTES|auto",
-            help="Bytes of the weights; auto: from the catalogue or the weights' index.",
+            help="Bytes of the weights; auto: from the catalogue, the index or the GGUF.",
         ),
     )
 
@@ -302,10 +303,10 @@ def chosen_models(
     UsageError
         When they name none, or one that is unknown.
     """
-    from kvprof.model import catalogue_model, config_model, reference_model  # noqa: PLC0415
+    from kvprof.model import config_model, named_model, reference_model  # noqa: PLC0415
 
     chosen = [reference_model(name) for name in flatten(arch)]
-    chosen += [catalogue_model(name) for name in flatten(model)]
+    chosen += [named_model(name) for name in flatten(model)]
     chosen += [config_model(path) for path in _paths(config)]
     if not chosen:
         raise UsageError(
