@@ -30,6 +30,18 @@ def read_config(path: str | Path) -> ModelConfig:
     ConfigError
         When the file is missing, too large, not JSON, nested too deeply, or no model's config.
     """
+    document, name, source = read_document(path)
+    return parse_config(document, name=name, source=source)
+
+
+def read_document(path: str | Path) -> tuple[Any, str, str]:
+    """A decoded config.json, what its model is called and where it was found.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, too large, not JSON or nested too deeply.
+    """
     file = Path(path)
     try:
         if file.is_dir():
@@ -49,9 +61,7 @@ def read_config(path: str | Path) -> ModelConfig:
             hint="Is it the weights or their index? Give the model's config.json.",
         )
     named_after_folder = file.name == "config.json" and file.resolve().parent.name
-    return parse_config(
-        _parse_json(raw, str(file)), name=named_after_folder or file.stem, source=str(file)
-    )
+    return _parse_json(raw, str(file)), named_after_folder or file.stem, str(file)
 
 
 def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
