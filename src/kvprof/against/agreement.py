@@ -15,8 +15,8 @@ from kvprof.registry import registry
 from kvprof.result import AgreementResult, LayerAgreement
 from kvprof.size import Request, place
 
-TOKENS = (12, 40, 140)
-"""Below every window of a shrunk config, above it, and above a group of 128 compressed tokens."""
+TOKENS = (12, 40, 128)
+"""Below every window of a shrunk config, above it, and a whole group of 128 compressed tokens."""
 
 _NAMED = 5
 
@@ -86,9 +86,7 @@ def _layers(expected: tuple[int, ...], measured: tuple[int, ...]) -> tuple[Layer
     """Both by index; a layer that one of them does not have keeps nothing there."""
     count = max(len(expected), len(measured))
     pad = [tuple(side) + (0,) * (count - len(side)) for side in (expected, measured)]
-    return tuple(
-        LayerAgreement(index, *pair) for index, pair in enumerate(zip(*pad, strict=True))
-    )
+    return tuple(LayerAgreement(index, *pair) for index, pair in enumerate(zip(*pad, strict=True)))
 
 
 def _problems(layers: tuple[LayerAgreement, ...]) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -20,11 +21,19 @@ from kvprof.errors import ConfigError, DeviceError
 ENCODER_TOKENS = 20
 """Positions that an encoder hands to cross attention; not a number of tokens that is tried."""
 
-_MAX_PARAMETERS = 2**31
+_MAX_PARAMETERS = 2**29
 _UNSAFE = ("auto_map", "quantization_config", "attn_implementation", "experts_implementation")
 """Fields that make the library import code, fetch kernels or need another package."""
 
-_HEADS = ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq")
+_NOT_OF_THE_CLASS = ("model_type", "dtype", "torch_dtype")
+_FACTORIES = (
+    "AutoModelForCausalLM",
+    "AutoModelForSeq2SeqLM",
+    "AutoModelForSpeechSeq2Seq",
+    "AutoModelForImageTextToText",
+    "AutoModelForMultimodalLM",
+    "AutoModel",
+)
 _CACHES = ("past_key_values", "cache_params", "past_buckets_states", "mems", "state")
 _FIRST_WORD = 3
 
@@ -64,21 +73,21 @@ def run_caches(document: Mapping[str, Any], dtype: str, tokens: tuple[int, ...])
     """
     torch, transformers = _libraries()
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
-    section = _runnable(document, transformers)
     with _quiet(), _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         try:
-            model = _model(section, getattr(torch, dtype), transformers)
+            config, factory = _choose(document, transformers)
+            model = _model(config, factory, getattr(torch, dtype), torch)
             kept = {count: _layer_bytes(_cache(model, count)) for count in tokens}
         except ConfigError:
             raise
         except Exception as error:  # whatever a model's code does of a config that it was not for
             raise ConfigError(
-                f"transformers {versions['transformers']} cannot run a small model of the type "
-                f"{section['model_type']!r} in {dtype}: {type(error).__name__}: {_brief(error)}",
+                f"transformers {versions['transformers']} cannot run this model made small, in "
+                f"{dtype}: {type(error).__name__}: {_brief(error)}",
                 hint="Its fields may contradict each other, or kvprof shrank it wrongly.",
             ) from error
-    return CacheRun(section["model_type"], versions, kept)
+    return CacheRun(config.model_type, versions, kept)
 
 
 def _brief(error: Exception) -> str:
@@ -127,24 +136,16 @@ def _one_thread(torch: Any) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _runnable(document: Mapping[str, Any], transformers: Any) -> dict[str, Any]:
-    """The part of a config to run: its language model by itself, all of an encoder-decoder."""
-    known = transformers.CONFIG_MAPPING
+def _candidates(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a config that may be run, the language model by itself first."""
     sections = [dict(document)]
-    while True:
+    while not _is_encoder_decoder(sections[-1]):
         inner = (sections[-1].get(name) for name in LANGUAGE_SECTIONS)
         found = next((section for section in inner if isinstance(section, Mapping)), None)
-        if found is None or _is_encoder_decoder(sections[-1]):
+        if found is None:
             break
         sections.append(dict(found))
-    for section in reversed(sections):
-        if section.get("model_type") in known:
-            return _safe(section)
-    named = next((s["model_type"] for s in reversed(sections) if s.get("model_type")), None)
-    raise ConfigError(
-        f"transformers {transformers.__version__} does not know the model type {named!r:.60}",
-        hint="A newer transformers may; code that comes with a model is never run.",
-    )
+    return [_safe(section) for section in reversed(sections) if section.get("model_type")]
 
 
 def _is_encoder_decoder(section: Mapping[str, Any]) -> bool:
@@ -169,31 +170,35 @@ def _plain(value: Any) -> Any:
     return float(number) if number in ("Infinity", "-Infinity", "NaN") else _safe(value)
 
 
-def _model(section: dict[str, Any], dtype: Any, transformers: Any) -> Any:
-    fields = {k: v for k, v in section.items() if k not in ("model_type", "dtype", "torch_dtype")}
-    config = transformers.CONFIG_MAPPING[section["model_type"]].from_dict(fields)
-    _refuse_large(config)
-    for head in (*_HEADS, "AutoModelForImageTextToText", "AutoModel"):
-        auto = getattr(transformers, head)
-        if type(config) in auto._model_mapping:
-            model = auto.from_config(config, dtype=dtype, attn_implementation="eager")
-            return model.eval()
+def _choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
+    """The library's config and its factory of the first part of a config that it can run."""
+    candidates = _candidates(document)
+    known = [c for c in candidates if c["model_type"] in transformers.CONFIG_MAPPING]
+    for section in known:
+        fields = {k: v for k, v in section.items() if k not in _NOT_OF_THE_CLASS}
+        config = transformers.CONFIG_MAPPING[section["model_type"]].from_dict(fields)
+        for factory in (getattr(transformers, name, None) for name in _FACTORIES):
+            if factory is not None and type(config) in factory._model_mapping:
+                return config, factory
+    named = ", ".join(repr(c["model_type"])[:60] for c in known or candidates) or "none"
     raise ConfigError(
-        f"transformers {transformers.__version__} has no model of the type "
-        f"{section['model_type']!r} by itself"
+        f"transformers {transformers.__version__} "
+        f"{'has no language model of' if known else 'does not know'} the model type {named}",
+        hint="A newer transformers may; code that comes with a model is never run.",
     )
 
 
-def _refuse_large(config: Any) -> None:
-    text = config.get_text_config(decoder=True)
-    layers, width = getattr(text, "num_hidden_layers", 1), getattr(text, "hidden_size", 1)
-    parameters = 16 * int(layers or 1) * int(width or 1) ** 2
+def _model(config: Any, factory: Any, dtype: Any, torch: Any) -> Any:
+    make = partial(factory.from_config, config, dtype=dtype, attn_implementation="eager")
+    with torch.device("meta"):
+        parameters = sum(weight.numel() for weight in make().parameters())
     if parameters > _MAX_PARAMETERS:
         raise ConfigError(
-            f"even made small the model has {layers} layers of width {width}, about {parameters} "
-            f"parameters; at most {_MAX_PARAMETERS} are run",
+            f"even made small the model has {parameters} parameters; at most {_MAX_PARAMETERS} "
+            "are run",
             hint="Heads and widths are divided by common powers of two; these have few.",
         )
+    return make().eval()
 
 
 def _cache(model: Any, tokens: int) -> Any:

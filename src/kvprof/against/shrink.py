@@ -7,6 +7,7 @@ of two, so that what must be equal before (heads x head size, expansion x hidden
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -41,7 +42,9 @@ _CAPS = (
     # Configs give half of it to either side of a token.
     | {"local_attention": 32}
 )
-_ROPE = ("rope_theta", "partial_rotary_factor")
+_ROTATE_64 = ("codegen", "gptj")
+"""Model types whose config class rotates 64 dimensions of a head where the config is silent."""
+_PLAIN_ROPE = ("rope_theta", "partial_rotary_factor")
 _SECTIONS_OF_ROPE = ("mrope_section", "xdrope_section")
 
 
@@ -56,7 +59,7 @@ def shrink_config(document: Mapping[str, Any]) -> dict[str, Any]:
     """A config.json of the same pattern of layers, with small dimensions.
 
     Numbers never grow. Sections of encoders for images and sound stay as they are: what they make
-    is not kept. RoPE becomes the plain one, which keeps the same bytes.
+    is not kept.
 
     Parameters
     ----------
@@ -81,15 +84,16 @@ def _is_of_an_encoder(name: str) -> bool:
 
 
 def _divisors(sections: list[Mapping[str, Any]]) -> Divisors:
-    heads = largest(
-        lambda n: all(count % n == 0 and count // n >= 2 for count in _head_counts(sections))
-    )
+    heads = largest(lambda n: _leaves_heads(n, list(_head_counts(sections))))
     size = largest(lambda n: _divides(n, heads, sections))
-    if not list(_head_counts(sections)):
-        return Divisors(1, size)
     # A width that both divide; heads give way, since head sizes cost more.
     heads = largest(lambda n: n <= heads and _divides(size, n, sections))
     return Divisors(heads, size)
+
+
+def _leaves_heads(n: int, counts: list[int]) -> bool:
+    """Whether at least two of each are left, and four of some, which CodeGen's layers need."""
+    return all(c % n == 0 and c // n >= 2 for c in counts) and max(counts, default=0) // n >= 4
 
 
 def largest(fits: Callable[[int], bool]) -> int:
@@ -169,17 +173,23 @@ def _shrunk(section: Mapping[str, Any], divisors: Divisors) -> dict[str, Any]:
     shrunk: dict[str, Any] = {}
     for name, value in section.items():
         if name in ("rope_parameters", "rope_scaling"):
-            shrunk[name] = _plain_rope(value, divisors.head_size)
+            shrunk[name] = _rope(value, divisors.head_size)
         elif isinstance(value, Mapping):
             inside = _shrunk(value, divisors)
             shrunk[name] = dict(value) if _is_of_an_encoder(name) else inside
         elif name in divided:
-            shrunk[name] = _each(value, lambda n, by=divided[name]: n // by if n > 1 else n)
+            shrunk[name] = _each(value, partial(_divided, by=divided[name]))
         elif name in _CAPS:
-            shrunk[name] = _each(value, lambda n, most=_CAPS[name]: min(n, most))
+            shrunk[name] = _each(value, partial(min, _CAPS[name]))
         else:
             shrunk[name] = value
+    if section.get("model_type") in _ROTATE_64:
+        shrunk.setdefault("rotary_dim", SMALLEST_HEAD)
     return shrunk | _special_tokens(section)
+
+
+def _divided(count: int, by: int) -> int:
+    return count // by if count > 1 else count
 
 
 def _each(value: Any, change: Callable[[int], int]) -> Any:
@@ -189,16 +199,17 @@ def _each(value: Any, change: Callable[[int], int]) -> Any:
     return change(value) if _numbers(value) else value
 
 
-def _plain_rope(value: Any, by: int) -> Any:
-    """RoPE without the scaling to long contexts, whose lists are as long as a head is wide."""
+def _rope(value: Any, by: int) -> Any:
+    """RoPE whose sections fit the smaller heads; plain where its factors are a list for each."""
     if not isinstance(value, Mapping):
         return value
-    inner = {name: _plain_rope(v, by) for name, v in value.items() if isinstance(v, Mapping)}
-    kept = {name: value[name] for name in _ROPE if name in value}
-    sections = {n: _each(value[n], lambda x: x // by) for n in _SECTIONS_OF_ROPE if n in value}
-    if inner:
-        return inner | kept
-    return {"rope_type": "default", **kept, **sections}
+    lists = [n for n, v in value.items() if isinstance(v, list) and n not in _SECTIONS_OF_ROPE]
+    if lists:
+        return {"rope_type": "default"} | {n: value[n] for n in _PLAIN_ROPE if n in value}
+    sections = {
+        n: _each(value[n], partial(_divided, by=by)) for n in _SECTIONS_OF_ROPE if n in value
+    }
+    return {name: _rope(inner, by) for name, inner in value.items()} | sections
 
 
 def _special_tokens(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,5 +219,5 @@ def _special_tokens(section: Mapping[str, Any]) -> dict[str, Any]:
         named = name.endswith(("_token_id", "_token_ids", "_token_index", "_token"))
         if named and any(n >= VOCABULARY for n in _numbers(value)):
             place = max(0, VOCABULARY - 1 - len(moved))
-            moved[name] = _each(value, lambda n, place=place: min(n, place))
+            moved[name] = _each(value, partial(min, place))
     return moved

@@ -1,4 +1,4 @@
-"""`kvprof check`: architectures against the conformance kit, a config against what is kept; gates."""
+"""`kvprof check`: architectures by the conformance kit, a config by a real run; a gate."""
 
 from __future__ import annotations
 

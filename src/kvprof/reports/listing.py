@@ -10,7 +10,6 @@ from msgspec import Struct
 from kvprof.document import Document
 from kvprof.reports.sheet import Column, Sheet
 from kvprof.result import (
-    AgreementResult,
     ArchitectureRow,
     CatalogueRow,
     CheckResult,
@@ -25,8 +24,6 @@ _LEFT: Literal["left"] = "left"
 
 def listing_sheets(document: Document) -> Sequence[Sheet]:
     """The one table of a listing."""
-    if document.results and isinstance(document.results[0], AgreementResult):
-        return [_agreement_sheet(result) for result in document.results]
     columns = _COLUMNS[document.kind]
     rows = tuple(_cells(result) for result in document.results)
     title = _TITLES.get(document.kind) or f"{len(rows)} {document.kind}"
@@ -45,25 +42,6 @@ def _notes(document: Document) -> tuple[str, ...]:
             "the JSON's note says why.",
         )
     return ()
-
-
-def _agreement_sheet(result: Struct) -> Sheet:
-    """Layers that keep the same stand together: a model of many has few kinds of them."""
-    assert isinstance(result, AgreementResult)
-    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
-    groups: dict[tuple[int, int], list[int]] = {}
-    for row in result.layers:
-        groups.setdefault((row.expected_bytes, row.measured_bytes), []).append(row.layer)
-    rows = tuple(
-        (layer_ranges(layers), f"{expected:,}", f"{kept:,}", "yes" if expected == kept else "NO")
-        for (expected, kept), layers in groups.items()
-    )
-    return Sheet(
-        f"{result.model}, made small, at {result.tokens} tokens",
-        (Column("layers", _LEFT), Column("layout says B"), Column("kept B"), Column("agree", _LEFT)),
-        rows,
-        (f"{result.model_type} in {result.dtype}, run with {versions}.",),
-    )
 
 
 _COLUMNS = {
