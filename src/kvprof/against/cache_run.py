@@ -15,12 +15,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from kvprof.config import SPELLINGS
 from kvprof.config_file import LANGUAGE_SECTIONS
 from kvprof.errors import ConfigError, DeviceError
 
 ENCODER_TOKENS = 20
 """Positions that an encoder hands to cross attention; not a number of tokens that is tried."""
 
+_MAX_LAYERS = 512
 _MAX_PARAMETERS = 2**29
 _UNSAFE = ("auto_map", "quantization_config", "attn_implementation", "experts_implementation")
 """Fields that make the library import code, fetch kernels or need another package."""
@@ -72,7 +74,7 @@ def run_caches(document: Mapping[str, Any], dtype: str, tokens: tuple[int, ...])
         When the library does not know the model type, or cannot make or run the model.
     """
     torch, transformers = _libraries()
-    versions = {"transformers": transformers.__version__, "torch": torch.__version__}
+    versions = {"transformers": transformers.__version__, "torch": str(torch.__version__)}
     with _quiet(), _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         try:
@@ -175,6 +177,7 @@ def _choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
     candidates = _candidates(document)
     known = [c for c in candidates if c["model_type"] in transformers.CONFIG_MAPPING]
     for section in known:
+        _refuse_deep(section)
         fields = {k: v for k, v in section.items() if k not in _NOT_OF_THE_CLASS}
         config = transformers.CONFIG_MAPPING[section["model_type"]].from_dict(fields)
         for factory in (getattr(transformers, name, None) for name in _FACTORIES):
@@ -188,17 +191,34 @@ def _choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
     )
 
 
+def _refuse_deep(section: Mapping[str, Any]) -> None:
+    for name in (*SPELLINGS["layers"], "encoder_layers", "num_encoder_layers", "depth"):
+        layers = section.get(name)
+        if isinstance(layers, int) and layers > _MAX_LAYERS:
+            raise ConfigError(
+                f"{name} is {layers}; models of at most {_MAX_LAYERS} layers are run",
+                hint="The same pattern with fewer layers proves as much.",
+            )
+    for inner in section.values():
+        if isinstance(inner, Mapping):
+            _refuse_deep(inner)
+
+
 def _model(config: Any, factory: Any, dtype: Any, torch: Any) -> Any:
     make = partial(factory.from_config, config, dtype=dtype, attn_implementation="eager")
     with torch.device("meta"):
-        parameters = sum(weight.numel() for weight in make().parameters())
+        parameters = _elements(make())
     if parameters > _MAX_PARAMETERS:
         raise ConfigError(
-            f"even made small the model has {parameters} parameters; at most {_MAX_PARAMETERS} "
+            f"even made small the model has {parameters} weights; at most {_MAX_PARAMETERS} "
             "are run",
             hint="Heads and widths are divided by common powers of two; these have few.",
         )
     return make().eval()
+
+
+def _elements(model: Any) -> int:
+    return sum(held.numel() for held in (*model.parameters(), *model.buffers()))
 
 
 def _cache(model: Any, tokens: int) -> Any:

@@ -32,6 +32,7 @@ HEAD_SIZES = (
     *SPELLINGS["head_dim"],
     *SPELLINGS["ssm_head_dim"],
     "attention_head_size",
+    "d_head",
     "decoder_head_dim",
     "cross_head_dim",
     "global_head_dim",

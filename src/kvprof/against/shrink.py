@@ -25,6 +25,7 @@ from kvprof.against.roles import (
     WINDOWS,
 )
 from kvprof.config import SPELLINGS
+from kvprof.errors import ConfigError
 
 SMALLEST_HEAD = 8
 SMALLEST_WIDTH = 64
@@ -65,10 +66,16 @@ def shrink_config(document: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     document
         The decoded config.json; it is not changed.
+
+    Raises
+    ------
+    ConfigError
+        When it is nested too deeply.
     """
-    sections = list(_sections(document))
-    divisors = _divisors(sections)
-    return _shrunk(document, divisors)
+    try:
+        return _shrunk(document, _divisors(list(_sections(document))))
+    except RecursionError:
+        raise ConfigError("the config is nested too deeply to be made small") from None
 
 
 def _sections(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -126,7 +133,11 @@ def _divides(size: int, heads: int, sections: list[Mapping[str, Any]]) -> bool:
         if not sizes and not implied and any(n // size < SMALLEST_WIDTH for n in widths):
             return False
         factor = _rope_value(section, "partial_rotary_factor")
-        if isinstance(factor, float) and any(int(n // size * factor) % 2 for n in sizes or implied):
+        if (
+            isinstance(factor, float)
+            and 0 < factor <= 1
+            and any(int(n // size * factor) % 2 for n in sizes or implied)
+        ):
             return False
     return True
 
@@ -175,8 +186,8 @@ def _shrunk(section: Mapping[str, Any], divisors: Divisors) -> dict[str, Any]:
         if name in ("rope_parameters", "rope_scaling"):
             shrunk[name] = _rope(value, divisors.head_size)
         elif isinstance(value, Mapping):
-            inside = _shrunk(value, divisors)
-            shrunk[name] = dict(value) if _is_of_an_encoder(name) else inside
+            kept = _is_of_an_encoder(name)
+            shrunk[name] = dict(value) if kept else _shrunk(value, divisors)
         elif name in divided:
             shrunk[name] = _each(value, partial(_divided, by=divided[name]))
         elif name in _CAPS:
