@@ -174,12 +174,9 @@ def test_any_config_keeps_its_pattern_and_never_grows(config):
     assert small.get("head_dim", 1) == small["hidden_size"] // heads or "head_dim" not in small
 
 
-FIELDS = st.sampled_from(
-    (
-        "hidden_size num_attention_heads num_key_value_heads head_dim rope_parameters vocab_size "
-        "mrope_section partial_rotary_factor text_config eos_token_id"
-    ).split()
-)
+_HEADS = ["num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size"]
+_ROPE = ["rope_parameters", "mrope_section", "partial_rotary_factor"]
+FIELDS = st.sampled_from([*_HEADS, *_ROPE, "vocab_size", "text_config", "eos_token_id"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(FIELDS, inner, max_size=6),

@@ -28,8 +28,10 @@ _UNSAFE = ("auto_map", "quantization_config", "attn_implementation", "experts_im
 """Fields that make the library import code, fetch kernels or need another package."""
 
 _NOT_OF_THE_CLASS = ("model_type", "dtype", "torch_dtype")
+_CAUSAL = "AutoModelForCausalLM"
+"""Of an encoder-decoder this would be the decoder without its cross attention."""
 _FACTORIES = (
-    "AutoModelForCausalLM",
+    _CAUSAL,
     "AutoModelForSeq2SeqLM",
     "AutoModelForSpeechSeq2Seq",
     "AutoModelForImageTextToText",
@@ -180,7 +182,8 @@ def _choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
         _refuse_deep(section)
         fields = {k: v for k, v in section.items() if k not in _NOT_OF_THE_CLASS}
         config = transformers.CONFIG_MAPPING[section["model_type"]].from_dict(fields)
-        for factory in (getattr(transformers, name, None) for name in _FACTORIES):
+        names = [n for n in _FACTORIES if n != _CAUSAL or not config.is_encoder_decoder]
+        for factory in (getattr(transformers, name, None) for name in names):
             if factory is not None and type(config) in factory._model_mapping:
                 return config, factory
     named = ", ".join(repr(c["model_type"])[:60] for c in known or candidates) or "none"
