@@ -10,34 +10,17 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
-from kvprof.config import SPELLINGS
-from kvprof.config_file import LANGUAGE_SECTIONS
+from kvprof.against.library_model import choose, make_model
 from kvprof.errors import ConfigError, DeviceError
 
 ENCODER_TOKENS = 20
 """Positions that an encoder hands to cross attention; not a number of tokens that is tried."""
 
-_MAX_LAYERS = 512
-_MAX_PARAMETERS = 2**29
-_UNSAFE = ("auto_map", "quantization_config", "attn_implementation", "experts_implementation")
-"""Fields that make the library import code, fetch kernels or need another package."""
 
-_NOT_OF_THE_CLASS = ("model_type", "dtype", "torch_dtype")
-_CAUSAL = "AutoModelForCausalLM"
-"""Of an encoder-decoder this would be the decoder without its cross attention."""
-_FACTORIES = (
-    _CAUSAL,
-    "AutoModelForSeq2SeqLM",
-    "AutoModelForSpeechSeq2Seq",
-    "AutoModelForImageTextToText",
-    "AutoModelForMultimodalLM",
-    "AutoModel",
-)
 _CACHES = ("past_key_values", "cache_params", "past_buckets_states", "mems", "state")
 _FIRST_WORD = 3
 
@@ -80,8 +63,8 @@ def run_caches(document: Mapping[str, Any], dtype: str, tokens: tuple[int, ...])
     with _quiet(), _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         try:
-            config, factory = _choose(document, transformers)
-            model = _model(config, factory, getattr(torch, dtype), torch)
+            config, factory = choose(document, transformers)
+            model = make_model(config, factory, getattr(torch, dtype), torch)
             kept = {count: _layer_bytes(_cache(model, count)) for count in tokens}
         except ConfigError:
             raise
@@ -140,113 +123,38 @@ def _one_thread(torch: Any) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _candidates(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The parts of a config that may be run, the language model by itself first."""
-    sections = [dict(document)]
-    while not _is_encoder_decoder(sections[-1]):
-        inner = (sections[-1].get(name) for name in LANGUAGE_SECTIONS)
-        found = next((section for section in inner if isinstance(section, Mapping)), None)
-        if found is None:
-            break
-        sections.append(dict(found))
-    return [_safe(section) for section in reversed(sections) if section.get("model_type")]
-
-
-def _is_encoder_decoder(section: Mapping[str, Any]) -> bool:
-    return bool(section.get("is_encoder_decoder")) or "encoder" in section
-
-
-def _safe(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _plain(value)
-        for name, value in section.items()
-        if name not in _UNSAFE and not name.startswith("_")
-    }
-
-
-def _plain(value: Any) -> Any:
-    """A value without unsafe fields; infinity, which JSON lacks, as the library saves it."""
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    number = value.get("__float__")
-    return float(number) if number in ("Infinity", "-Infinity", "NaN") else _safe(value)
-
-
-def _choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
-    """The library's config and its factory of the first part of a config that it can run."""
-    candidates = _candidates(document)
-    known = [c for c in candidates if c["model_type"] in transformers.CONFIG_MAPPING]
-    for section in known:
-        _refuse_deep(section)
-        fields = {k: v for k, v in section.items() if k not in _NOT_OF_THE_CLASS}
-        config = transformers.CONFIG_MAPPING[section["model_type"]].from_dict(fields)
-        names = [n for n in _FACTORIES if n != _CAUSAL or not config.is_encoder_decoder]
-        for factory in (getattr(transformers, name, None) for name in names):
-            if factory is not None and type(config) in factory._model_mapping:
-                return config, factory
-    named = ", ".join(repr(c["model_type"])[:60] for c in known or candidates) or "none"
-    raise ConfigError(
-        f"transformers {transformers.__version__} "
-        f"{'has no language model of' if known else 'does not know'} the model type {named}",
-        hint="A newer transformers may; code that comes with a model is never run.",
-    )
-
-
-def _refuse_deep(section: Mapping[str, Any]) -> None:
-    for name in (*SPELLINGS["layers"], "encoder_layers", "num_encoder_layers", "depth"):
-        layers = section.get(name)
-        if isinstance(layers, int) and layers > _MAX_LAYERS:
-            raise ConfigError(
-                f"{name} is {layers}; models of at most {_MAX_LAYERS} layers are run",
-                hint="The same pattern with fewer layers proves as much.",
-            )
-    for inner in section.values():
-        if isinstance(inner, Mapping):
-            _refuse_deep(inner)
-
-
-def _model(config: Any, factory: Any, dtype: Any, torch: Any) -> Any:
-    make = partial(factory.from_config, config, dtype=dtype, attn_implementation="eager")
-    with torch.device("meta"):
-        parameters = _elements(make())
-    if parameters > _MAX_PARAMETERS:
-        raise ConfigError(
-            f"even made small the model has {parameters} weights; at most {_MAX_PARAMETERS} "
-            "are run",
-            hint="Heads and widths are divided by common powers of two; these have few.",
-        )
-    return make().eval()
-
-
-def _elements(model: Any) -> int:
-    return sum(held.numel() for held in (*model.parameters(), *model.buffers()))
-
-
 def _cache(model: Any, tokens: int) -> Any:
     """The cache after a prefill of that many tokens."""
     import torch  # noqa: PLC0415
-    from transformers.modeling_outputs import BaseModelOutput  # noqa: PLC0415
 
     words = (torch.arange(tokens) % 20 + _FIRST_WORD)[None]
-    config = model.config
-    if not config.is_encoder_decoder:
-        output = model(input_ids=words, use_cache=True)
+    if model.config.is_encoder_decoder:
+        output = model(encoder_outputs=_heard(model), decoder_input_ids=words, use_cache=True)
     else:
-        encoder = getattr(config, "encoder", None) or getattr(config, "encoder_config", None)
-        width = getattr(encoder, "hidden_size", None) or config.hidden_size
-        heard = torch.zeros(1, ENCODER_TOKENS, width, dtype=model.dtype)
-        output = model(
-            encoder_outputs=BaseModelOutput(heard), decoder_input_ids=words, use_cache=True
-        )
+        output = model(input_ids=words, use_cache=True)
     cache = next((output[name] for name in _CACHES if output.get(name) is not None), None)
     if cache is None:
         raise ConfigError(
-            f"the model type {config.model_type!r} returns no cache",
+            f"the model type {model.config.model_type!r} returns no cache",
             hint="An encoder keeps none; a decoder of BERT's kind says is_decoder.",
         )
     return cache
+
+
+def _heard(model: Any) -> Any:
+    """What an encoder would hand over, so that none has to be fed with sound or images."""
+    import torch  # noqa: PLC0415
+    from transformers.modeling_outputs import BaseModelOutput  # noqa: PLC0415
+
+    config = model.config
+    named = [getattr(config, name, None) for name in ("encoder", "encoder_config")]
+    parts = [part.get_text_config() for part in named if part is not None]
+    width = next(p.hidden_size for p in (*parts, config) if hasattr(p, "hidden_size"))
+    output = BaseModelOutput(torch.zeros(1, ENCODER_TOKENS, width, dtype=model.dtype))
+    # Some decoders ask their own encoder's output for more; there is nothing to mask or route.
+    output.attention_mask = None
+    output.router_logits = None
+    return output
 
 
 def _layer_bytes(cache: Any) -> tuple[int, ...]:
