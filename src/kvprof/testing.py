@@ -56,7 +56,9 @@ def check_architecture(
     return layout
 
 
-def check_against_transformers(config: Mapping[str, Any] | str | Path) -> None:
+def check_against_transformers(
+    config: Mapping[str, Any] | str | Path, *, engine: str = "transformers"
+) -> None:
     """Assert that a config is laid out as transformers keeps it, layer by layer, to the byte.
 
     A small model of the same pattern, of random weights, is run on the CPU. Needs the extra
@@ -67,6 +69,8 @@ def check_against_transformers(config: Mapping[str, Any] | str | Path) -> None:
     config
         The fields of a config.json, its path, or the name of an architecture, whose reference
         model is taken.
+    engine
+        The engine whose convention says what the library keeps.
 
     Raises
     ------
@@ -80,7 +84,7 @@ def check_against_transformers(config: Mapping[str, Any] | str | Path) -> None:
     from kvprof.against.agreement import agreement  # noqa: PLC0415
 
     document, name, source = _document(config)
-    results = agreement(document, name=name, source=source)
+    results = agreement(document, name=name, source=source, engine=engine)
     if reasons := [f"at {r.tokens} tokens, {p}" for r in results for p in r.problems]:
         raise ConformanceError(
             "\n- ".join([f"{name}: the layout and what transformers keeps differ:", *reasons])

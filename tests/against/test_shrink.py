@@ -100,6 +100,24 @@ def test_windows_cap_within_what_is_run_and_experts_are_few():
     }
 
 
+def test_heads_still_divide_the_hidden_size_where_another_head_size_is_given():
+    # Gemma 3 27B: 5376 / 32 = 168 is a multiple of 8, not of 16.
+    small = shrink_config(
+        {
+            "hidden_size": 5376,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 16,
+            "head_dim": 128,
+        }
+    )
+    assert small == {
+        "hidden_size": 5376 // 64,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+    }
+
+
 def test_an_odd_number_of_heads_stays():
     small = shrink_config({"hidden_size": 4544, "num_attention_heads": 71, "multi_query": True})
     assert (small["num_attention_heads"], small["hidden_size"]) == (71, 71 * 8)

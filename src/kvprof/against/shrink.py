@@ -120,13 +120,14 @@ def _divides(size: int, heads: int, sections: list[Mapping[str, Any]]) -> bool:
     """Whether heads divided by the one and head sizes by the other give a model that runs."""
     for section in sections:
         sizes = [n for name in HEAD_SIZES for n in _numbers(section.get(name))]
-        implied = _implied_head_size(section)
+        given = any(section.get(name) is not None for name in SPELLINGS["head_dim"])
+        implied = [] if given else _width_of_heads(section)
         rotated = [n for name in _SECTIONS_OF_ROPE for n in _numbers(_rope_value(section, name))]
         ranks = [n for name in RANKS for n in _numbers(section.get(name))]
         widths = [n for name in _widths(section) for n in _numbers(section.get(name))]
         if any(n % size or n // size < SMALLEST_HEAD or n // size % 2 for n in [*sizes, *implied]):
             return False
-        if any(n % size for n in [*rotated, *ranks]):
+        if any(n % size for n in [*rotated, *ranks, *_width_of_heads(section)]):
             return False
         if any(n % (size * heads) for n in widths):
             return False
@@ -142,14 +143,11 @@ def _divides(size: int, heads: int, sections: list[Mapping[str, Any]]) -> bool:
     return True
 
 
-def _implied_head_size(section: Mapping[str, Any]) -> list[int]:
-    """Hidden size // heads, which is the size of a head where none is given."""
+def _width_of_heads(section: Mapping[str, Any]) -> list[int]:
+    """Hidden size // heads; the library wants it whole also where another head size is given."""
     hidden = next((n for s in SPELLINGS["hidden"] for n in _numbers(section.get(s))), None)
     heads = next((n for s in SPELLINGS["heads"] for n in _numbers(section.get(s))), None)
-    given = any(section.get(name) is not None for name in SPELLINGS["head_dim"])
-    if given or not hidden or not heads or hidden % heads:
-        return []
-    return [hidden // heads]
+    return [hidden // heads] if hidden and heads and hidden % heads == 0 else []
 
 
 def _rope_value(section: Mapping[str, Any], name: str) -> Any:

@@ -12,7 +12,7 @@ from kvprof.errors import GateError, UsageError
 
 
 @click.command("check")
-@click.argument("names", metavar="NAME...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option(
     "--config",
     type=click.Path(),
