@@ -30,11 +30,12 @@ from kvprof.errors import ConfigError
 SMALLEST_HEAD = 8
 SMALLEST_WIDTH = 64
 VOCABULARY = 256
+INNER_SIZE = 64
 _MOST = 16
 """The largest divisor of heads and of head sizes."""
 
 _CAPS = (
-    dict.fromkeys(INNER_SIZES, 64)
+    dict.fromkeys(INNER_SIZES, INNER_SIZE)
     | dict.fromkeys(VOCABULARIES, VOCABULARY)
     | dict.fromkeys(EXPERTS, 4)
     | dict.fromkeys(EXPERTS_CHOSEN, 2)
