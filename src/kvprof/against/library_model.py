@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from kvprof.against.roles import INNER_SIZES
-from kvprof.against.shrink import INNER_SIZE
+from kvprof.against.shrink import CAPS_OF_MLPS
 from kvprof.config import SPELLINGS
 from kvprof.config_file import LANGUAGE_SECTIONS
 from kvprof.errors import ConfigError
@@ -78,7 +77,7 @@ def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
         _refuse_deep(section)
         fields = {k: v for k, v in section.items() if k not in _NOT_OF_THE_CLASS}
         class_ = transformers.CONFIG_MAPPING[section["model_type"]]
-        config = class_.from_dict(_inner_sizes(class_) | fields)
+        config = class_.from_dict(_left_to_the_class(class_) | fields)
         names = [n for n in _FACTORIES if n != _CAUSAL or not config.is_encoder_decoder]
         for factory in (getattr(transformers, name, None) for name in names):
             if factory is not None and type(config) in factory._model_mapping:
@@ -91,13 +90,15 @@ def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
     )
 
 
-def _inner_sizes(class_: Any) -> dict[str, int]:
-    """Inner sizes that a config may leave to its class, made small: no cache depends on them."""
+def _left_to_the_class(class_: Any) -> dict[str, int]:
+    """Inner sizes and experts that a config may leave out, made small: no cache depends on them."""
     defaults = vars(class_())
-    if "expand" in defaults:  # Mamba's inner size is what its states are made of
-        return {}
-    given = {name: defaults[name] for name in INNER_SIZES if isinstance(defaults.get(name), int)}
-    return {name: min(size, INNER_SIZE) for name, size in given.items()}
+    mamba = "expand" in defaults and "state_size" in defaults  # its inner size is its states'
+    return {
+        name: min(defaults[name], most)
+        for name, most in CAPS_OF_MLPS.items()
+        if isinstance(defaults.get(name), int) and not mamba
+    }
 
 
 def _refuse_deep(section: Mapping[str, Any]) -> None:

@@ -30,16 +30,18 @@ from kvprof.errors import ConfigError
 SMALLEST_HEAD = 8
 SMALLEST_WIDTH = 64
 VOCABULARY = 256
-INNER_SIZE = 64
 _MOST = 16
 """The largest divisor of heads and of head sizes."""
 
-_CAPS = (
-    dict.fromkeys(INNER_SIZES, INNER_SIZE)
-    | dict.fromkeys(VOCABULARIES, VOCABULARY)
+CAPS_OF_MLPS = (
+    dict.fromkeys(INNER_SIZES, 64)
     | dict.fromkeys(EXPERTS, 4)
     | dict.fromkeys(EXPERTS_CHOSEN, 2)
     | dict.fromkeys(GROUPS_OF_EXPERTS, 1)
+)
+_CAPS = (
+    CAPS_OF_MLPS
+    | dict.fromkeys(VOCABULARIES, VOCABULARY)
     | dict.fromkeys(WINDOWS, 16)
     # Configs give half of it to either side of a token.
     | {"local_attention": 32}

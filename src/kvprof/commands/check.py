@@ -52,7 +52,7 @@ def _refuse_unclear(names: Sequence[str], config: str | None, against: str | Non
         raise UsageError(
             "both NAME and --config are given" if names else "neither NAME nor --config is given",
             hint="`kvprof check mla` checks an architecture, `kvprof check --config PATH "
-            "--against transformers` the layout of a config.",
+            "--against transformers` the layout of a config; `kvprof check --help` says more.",
         )
     if bool(config) != bool(against):
         raise UsageError(
