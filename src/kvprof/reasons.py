@@ -1,4 +1,4 @@
-"""A plan in, why it is as it is out: the questions that people ask of engines, each with a number."""
+"""A plan in, why it is as it is out: the questions that people ask of engines, with a number."""
 
 from __future__ import annotations
 
