@@ -112,6 +112,8 @@ class ModelConfig(Struct, frozen=True):
         The raw fields; read them through the checked accessors.
     dtype
         The config's ``dtype`` or ``torch_dtype``, or None.
+    outer
+        The whole document, of which ``fields`` may be a section.
     defaults
         The fields that the config left to its class.
     reads
@@ -123,6 +125,7 @@ class ModelConfig(Struct, frozen=True):
     model_type: str | None
     fields: Mapping[str, Any]
     dtype: str | None = None
+    outer: Mapping[str, Any] = {}
     defaults: frozenset[str] = frozenset()
     reads: FieldReads | None = None
 
@@ -218,6 +221,13 @@ class ModelConfig(Struct, frozen=True):
         if value is not None and not isinstance(value, list):
             self.refuse(f"{name} is {shown(value)}; it must be a list")
         return value
+
+    def section(self, name: str) -> ModelConfig:
+        """Another section of the document, as a config. Raises ConfigError when it has none."""
+        section = self.outer.get(name)
+        if not isinstance(section, Mapping):
+            self.refuse(f"has no {name}", hint="The layout cannot be known without it.")
+        return replace(self, fields=section)
 
     def overlaid(self, fields: Mapping[str, Any]) -> ModelConfig:
         """The same config with some of its fields replaced, as one of its layers has them."""

@@ -79,7 +79,7 @@ def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
     if any(section.get("is_encoder_decoder") is True for section in sections):
         # Said of the whole; its decoder then keeps cross attention that its section may not name.
         fields = {**fields, "is_encoder_decoder": True}
-    config = ModelConfig(name, source, model_type, fields)
+    config = ModelConfig(name, source, model_type, fields, outer=document)
     dtypes = (
         ModelConfig(name, source, model_type, section).text(field)
         for section in reversed(sections)
