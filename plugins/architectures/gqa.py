@@ -61,7 +61,6 @@ class GroupedQueryAttention:
             "mistral3",
             "mixtral",
             "nemotron",
-            "nemotron-nas",
             "olmo2",
             "olmoe",
             "phi3",

@@ -24,6 +24,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     # Gemma 3 4B is published with nothing but its sizes.
     "gemma3_text": _GEMMA_3,
     "gemma3": _GEMMA_3,
+    "gemma4_text": {
+        "sliding_window_pattern": 6,
+        "sliding_window": 512,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+    },
     "cohere2": {"sliding_window_pattern": 4, "sliding_window": 4096},
     "olmo3": {"sliding_window_pattern": 4, "sliding_window": 4096},
     "gpt_oss": {
@@ -63,6 +70,8 @@ class SlidingWindows:
         if config.model_type == "mimo_v2_flash":
             # Published configs say it; the library saves them without.
             config = config.with_defaults({"swa_num_key_value_heads": 2 * config.kv_heads})
+        if config.model_type == "gemma4_text" and not config.has("per_layer_config"):
+            config = config.with_defaults({"global_head_dim": 512})
         return read_layout(config.with_defaults(DEFAULTS.get(config.model_type or "", {})))
 
 

@@ -235,6 +235,32 @@ class ModelConfig(Struct, frozen=True):
         return replace(self, fields=own, defaults=self.defaults - fields.keys())
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> ModelConfig:
+        """The same config with fields that its config class would fill in when they are absent.
+
+        A field that is there under another spelling is not filled in.
+        """
+        missing = {
+            name: value
+            for name, value in defaults.items()
+            if name not in self.fields
+            and all(self.fields.get(other) is None for other in _other_spellings(name))
+        }
+        fields = {**missing, **self.fields}
+        return replace(self, fields=fields, defaults=self.defaults | missing.keys())
+
+    def section(self, name: str) -> ModelConfig:
+        """Another section of the document, as a config. Raises ConfigError when it has none."""
+        section = self.outer.get(name)
+        if not isinstance(section, Mapping):
+            self.refuse(f"has no {name}", hint="The layout cannot be known without it.")
+        return replace(self, fields=section)
+
+    def overlaid(self, fields: Mapping[str, Any]) -> ModelConfig:
+        """The same config with some of its fields replaced, as one of its layers has them."""
+        own = {**self.fields, **fields}
+        return replace(self, fields=own, defaults=self.defaults - fields.keys())
+
+    def with_defaults(self, defaults: Mapping[str, Any]) -> ModelConfig:
         """The same config with fields that its config class would fill in when they are absent."""
         filled = frozenset(defaults.keys() - self.fields.keys())
         fields = {**defaults, **self.fields}
@@ -291,6 +317,10 @@ class ModelConfig(Struct, frozen=True):
     def state_dtype(self) -> str | None:
         """The dtype that the config names for recurrent state."""
         return next((found for name in _STATE_DTYPES if (found := self.text(name))), None)
+
+
+def _other_spellings(name: str) -> tuple[str, ...]:
+    return next((names for names in SPELLINGS.values() if name in names), ())
 
 
 def _spelled(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ STATE_FIELDS = {
 ONLY_FIELDS = {
     "mamba": ("mamba_d_state", "ssm_state_size", "state_size"),
     "linear": ("linear_num_key_heads",),
+    "kda": ("linear_num_heads",),
     "recurrent": ("lru_width",),
     "conv": ("conv_L_cache",),
     "lightning": ("attn_type_list",),
