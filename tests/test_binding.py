@@ -29,6 +29,12 @@ PER_TOKEN = {
         None,
         39_528,
     ),  # 61 * (512 + 128 + 8 scales): 648, 584 with V4's latent of 448
+    "fp8_ds_mla_v41": (None, 36_234),  # 61 * (576 + 18 scales): 594, 528 with a latent of 448
+    "nvfp4_ds_mla": (None, 21_472),  # 61 * (256 + 32 scales + 64) = 61 * 352
+    # 32 layers of 8 heads: (128 + 128) values and two float32 scales
+    "int8_per_token_head": (67_584, None),  # 32 * 8 * (256 + 8)
+    "fp8_per_token_head": (67_584, None),
+    "int4_per_token_head": (34_816, None),  # 32 * 8 * (128 + 8)
 }
 
 
@@ -41,7 +47,8 @@ def per_token_of(name: str, cache_dtype: str) -> int:
 @pytest.mark.parametrize("dtype", PER_TOKEN)
 def test_bytes_per_token_of_every_cache_dtype(dtype: str) -> None:
     gqa, mla = PER_TOKEN[dtype]
-    assert per_token_of("deepseek-v3", dtype) == mla
+    if mla is not None:
+        assert per_token_of("deepseek-v3", dtype) == mla
     if gqa is not None:
         assert per_token_of("llama-3-8b", dtype) == gqa
 
@@ -66,6 +73,42 @@ def test_the_packed_mla_record() -> None:
         ("k_rope", (64,), "bfloat16"),
     ]
     assert entry_bytes(bind(layout, dtypes).layers[0].owns[0]) == 656
+
+
+def test_the_packed_records_of_528_and_352_bytes() -> None:
+    # DeepSeek V4.1: 448 + 64 e4m3 and a ue8m0 for each 32 of them: 512 + 16 = 528 B.
+    v41 = Dtypes(cache="fp8_ds_mla_v41", state="bfloat16", model="bfloat16")
+    cache = bind(CacheLayout((layer(0, latent_cache(448, 64)),)), v41).layers[0].owns[0]
+    assert entry_bytes(cache) == 528
+    # 512 e2m1 in 256 B, an e4m3 for each 16 of them (32 B), 64 e4m3 of RoPE: 352 B.
+    nvfp4 = Dtypes(cache="nvfp4_ds_mla", state="bfloat16", model="bfloat16")
+    assert tensors(CacheLayout((layer(0, latent_cache(512, 64)),)), nvfp4) == [
+        ("latent", (512,), "fp4_e2m1"),
+        ("latent_scale", (32,), "fp8_e4m3"),
+        ("k_rope", (64,), "fp8_e4m3"),
+    ]
+
+
+def test_scales_of_tokens_and_heads() -> None:
+    # 8 heads of K 192 and V 128 wide: int8 values, and 4 B for each head of K and of V.
+    layout = CacheLayout((layer(0, attention_cache(8, 192, v_head_dim=128)),))
+    dtypes = Dtypes(cache="int8_per_token_head", state="bfloat16", model="bfloat16")
+    assert tensors(layout, dtypes) == [
+        ("k", (8, 192), "int8"),
+        ("k_scale", (8,), "float32"),
+        ("v", (8, 128), "int8"),
+        ("v_scale", (8,), "float32"),
+    ]
+    int4 = Dtypes(cache="int4_per_token_head", state="bfloat16", model="bfloat16")
+    assert entry_bytes(bind(layout, int4).layers[0].owns[0]) == 8 * (96 + 64 + 8)
+
+
+def test_no_heads_no_scales_of_heads() -> None:
+    dtypes = Dtypes(cache="fp8_per_token_head", state="bfloat16", model="bfloat16")
+    with pytest.raises(UsageError, match=r"fp8_per_token_head scales heads.*'latent'"):
+        bind(CacheLayout((layer(0, latent_cache(512, 64)),)), dtypes)
+    with pytest.raises(UsageError, match="holds no state"):
+        choose_dtypes("auto", "int8_per_token_head", config_dtype=None, config_state_dtype=None)
 
 
 def test_the_packed_record_of_deepseek_v4() -> None:

@@ -278,6 +278,25 @@ def test_a_real_config_gives_its_figures(name: str) -> None:
     assert totals(model) == pytest.approx(published_totals(row), abs=TOTALS_ROUNDED)
 
 
+SHORT = {
+    "extra--Falcon-H1-7B": "Falcon-H1 7B",
+    "extra--Jamba-v0.1": "Jamba v0.1 / 1.5 Mini (52B)",
+    "extra--LFM2-1.2B": "LFM2-1.2B",
+    "extra--Zamba2-2.7B": "Zamba2-2.7B",
+}
+"""Configs that leave to their class what it fills in: Jamba's says its model type alone."""
+
+
+@needs_data
+@pytest.mark.parametrize("name", SHORT)
+def test_a_config_that_leaves_its_defaults_out_gives_its_figures(name: str) -> None:
+    model = config_model(str(DATA / "vllm" / "configs" / f"{name}.json"))
+    row = ROWS[SHORT[name]]
+    assert not model.inferred
+    assert figures(model) == pytest.approx(published(row), abs=ROUNDED)
+    assert totals(model) == pytest.approx(published_totals(row), abs=TOTALS_ROUNDED)
+
+
 @needs_data
 def test_gemma_4_26b_layer_by_layer() -> None:
     # 25 windowed layers of K and V, 8 heads of 256; every 6th keeps one K = V of 2 heads of 512.

@@ -13,6 +13,7 @@ from kvprof.layout import Cache, CacheLayout, Last, Mode
 from kvprof.model import Model, lay_out, reference_model
 from kvprof.registry import registry
 from kvprof.size import Request, size_model
+from kvprof.tensor_parallel import rank_layout
 
 BFLOAT16 = Dtypes("bfloat16", "bfloat16", "bfloat16")
 
@@ -297,6 +298,12 @@ def test_what_an_encoder_made_is_counted_by_its_positions() -> None:
 )
 def test_rwkv_with_a_matrix_per_head(fields: dict[str, Any], state_bytes: int) -> None:
     assert held_bytes(read({"num_hidden_layers": 32, **fields}).layout, 9) == state_bytes
+
+
+def test_ranks_share_the_state_of_rwkv_and_not_its_inputs() -> None:
+    """Each rank mixes the whole input of its layer with the one before."""
+    layout = rank_layout(reference_model("rwkv").layout, 4)
+    assert held_bytes(layout, 9) == 32 * (2 * 4096 + 3 * 4096 // 4) * 2
 
 
 def test_lightning_layers_as_transformers_saves_them() -> None:

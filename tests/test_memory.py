@@ -54,6 +54,19 @@ def test_weights_beside_the_config(tmp_path: Path) -> None:
     assert weights_bytes("auto", config_model(folder_with(tmp_path, index))) == 12_345
 
 
+def test_weights_of_one_file_beside_the_config(tmp_path: Path) -> None:
+    """8 bytes of length, a header of that length, then the tensors."""
+    folder = folder_with(tmp_path, None)
+    header = b'{"a":{"dtype":"BF16","shape":[500],"data_offsets":[0,1000]}}'
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(1000))
+    assert weights_bytes("auto", config_model(folder)) == 1000
+    for content in (b"", b"\0" * 8, b"\xff" * 8 + header):
+        file.write_bytes(content)
+        with pytest.raises(UsageError, match="--weights auto cannot tell"):
+            weights_bytes("auto", config_model(folder))
+
+
 @pytest.mark.parametrize(
     "index",
     [
@@ -67,6 +80,7 @@ def test_weights_beside_the_config(tmp_path: Path) -> None:
         '{"metadata": {"total_size": 0}}',
         '{"metadata": {"total_size": Infinity}}',
         '{"metadata": {"total_size": NaN}}',
+        '{"metadata": {"total_size": 1e30}}',
         "[" * 100_000,
     ],
 )

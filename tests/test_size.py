@@ -199,7 +199,7 @@ def test_deepseek_v3_2_cache_by_cache() -> None:
         "source": "catalogue:deepseek-v3.2",
         "model_type": "deepseek_v32",
         "architecture": "sparse",
-        "plugin": f"mla (kvprof {__version__})",
+        "plugin": f"sparse (kvprof {__version__})",
         "inferred": False,
     }
 

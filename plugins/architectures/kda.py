@@ -7,6 +7,9 @@ from kvprof.layers import delta_net_cache, latent_cache, layer
 from kvprof.layout import CacheLayout
 from kvprof.reader import read_layout
 
+KIMI_DEFAULTS = {"linear_num_heads": 32, "linear_head_dim": 128, "linear_conv_kernel_dim": 4}
+"""What the config class fills in where a saved config leaves it out."""
+
 _BAILING_HEAD_DIM = 128
 
 
@@ -23,7 +26,18 @@ class KimiDeltaAttention:
         if config.model_type == "bailing_hybrid":
             return _bailing(config)
         config.integer("kv_lora_rank")  # without it they would be read as having no latent
-        return read_layout(config)
+        return read_layout(config if config.has("linear_attn_config") else _saved(config))
+
+
+def _saved(config: ModelConfig) -> ModelConfig:
+    """Kimi Linear as transformers saves it: every fourth layer but the first attends."""
+    if not config.has("layer_types"):
+        words = [
+            "full_attention" if index and index % 4 == 0 else "linear_attention"
+            for index in range(config.layers)
+        ]
+        config = config.with_defaults({"layer_types": words})
+    return config.with_defaults(KIMI_DEFAULTS)
 
 
 def _bailing(config: ModelConfig) -> CacheLayout:

@@ -71,6 +71,7 @@ class SlidingWindows:
             # Published configs say it; the library saves them without.
             config = config.with_defaults({"swa_num_key_value_heads": 2 * config.kv_heads})
         if config.model_type == "gemma4_text" and not config.has("per_layer_config"):
+            # A saved config spells out what its class makes of this one.
             config = config.with_defaults({"global_head_dim": 512})
         return read_layout(config.with_defaults(DEFAULTS.get(config.model_type or "", {})))
 

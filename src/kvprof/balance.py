@@ -23,9 +23,9 @@ def balance_points(
 ) -> tuple[BalancePoint, ...]:
     """Points for each context, in tokens: for the most sequences that fit, then for so many each.
 
-    Nothing for a plan without memory or with fewer than two groups: there is nothing to balance.
+    Nothing for a plan without memory or with fewer than two pools: there is nothing to balance.
     """
-    if plan.limits.memory_bytes is None or len(plan.groups) < 2:
+    if plan.limits.memory_bytes is None or len(plan.groups) < 2 or plan.shared:
         return ()
     points = (
         _point(plan, tokens, sequences) for tokens in contexts for sequences in (None, *concurrency)

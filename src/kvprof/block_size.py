@@ -42,6 +42,19 @@ def least_waste(case: Case, lengths: Sequence[SequencesOf], sizes: Sequence[int]
     return Solution(answer=best[-1], evidence=rows, note=_tie(best))
 
 
+def accepted_sizes(case: Case, longest: int, sizes: Sequence[int] = BLOCK_SIZES) -> list[int]:
+    """Those that the engine does not refuse; all of them when it refuses every one."""
+
+    def accepted(size: int) -> bool:
+        try:
+            _plan(case, longest, size)
+        except UsageError:
+            return False
+        return True
+
+    return [size for size in sizes if accepted(size)] or list(sizes)
+
+
 def _plan(case: Case, longest: int, size: int) -> AllocationPlan:
     sized = replace(case, request=replace(case.request, block_size=size))
     plan = sized.placed(longest).plan

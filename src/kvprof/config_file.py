@@ -17,6 +17,7 @@ from kvprof.errors import ConfigError
 
 MAX_CONFIG_BYTES = 8 * 2**20
 _MAX_DEPTH = 64
+_MAX_NAME = 256
 
 LANGUAGE_SECTIONS = (
     "thinker_config",
@@ -47,18 +48,27 @@ def read_config(path: str | Path) -> ModelConfig:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
             f"cannot read the config {str(file)!r}: {reason}",
-            hint="--config takes a config.json or the folder that holds it; "
+            hint="--config takes a config.json, its folder, a GGUF file, - or a Hugging Face id; "
             "--model takes a name of `kvprof list models`.",
         ) from None
+    named_after_folder = file.name == "config.json" and file.resolve().parent.name
+    return read_document(raw, name=named_after_folder or file.stem, source=str(file))
+
+
+def read_document(raw: bytes, *, name: str, source: str) -> ModelConfig:
+    """A `ModelConfig` from the bytes of a config.json.
+
+    Raises
+    ------
+    ConfigError
+        When they are too many, not JSON, nested too deeply, or no model's config.
+    """
     if len(raw) > MAX_CONFIG_BYTES:
         raise ConfigError(
-            f"{file}: larger than {MAX_CONFIG_BYTES} bytes, which no config.json is",
+            f"{source}: larger than {MAX_CONFIG_BYTES} bytes, which no config.json is",
             hint="Is it the weights or their index? Give the model's config.json.",
         )
-    named_after_folder = file.name == "config.json" and file.resolve().parent.name
-    return parse_config(
-        _parse_json(raw, str(file)), name=named_after_folder or file.stem, source=str(file)
-    )
+    return parse_config(_parse_json(raw, source), name=name, source=source)
 
 
 def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
@@ -75,10 +85,19 @@ def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
     model_type = next((s["model_type"] for s in reversed(sections) if s.get("model_type")), None)
     if model_type is not None and not isinstance(model_type, str):
         raise ConfigError(f"{source}: model_type is {shown(model_type)}; it must be text")
+    if model_type is not None and len(model_type) > _MAX_NAME:
+        raise ConfigError(
+            f"{source}: model_type is {shown(model_type)}, {len(model_type)} letters long; it must "
+            f"have at most {_MAX_NAME}"
+        )
     fields = sections[-1]
     if any(section.get("is_encoder_decoder") is True for section in sections):
         # Said of the whole; its decoder then keeps cross attention that its section may not name.
         fields = {**fields, "is_encoder_decoder": True}
+    quantised = next((q for s in sections if (q := s.get("quantization_config"))), None)
+    if quantised is not None:
+        # Said of the checkpoint, on the outside; it may ask for a cache dtype.
+        fields = {**fields, "quantization_config": quantised}
     config = ModelConfig(name, source, model_type, fields, outer=document)
     dtypes = (
         ModelConfig(name, source, model_type, section).text(field)
@@ -108,16 +127,38 @@ def _language_sections(document: dict[str, Any], source: str) -> Iterator[dict[s
 
 def _parse_json(raw: bytes, source: str) -> Any:
     try:
-        return json.loads(raw.decode("utf-8-sig"))
+        document = json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ConfigError(
             f"{source}: not a text file", hint="Give the model's config.json, not its weights."
         ) from None
     except RecursionError:
-        raise ConfigError(f"{source}: nested too deeply to be a config") from None
+        raise _too_deep(source) from None
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"{source}: not valid JSON: {error}", hint="Is the file complete?"
         ) from None
     except ValueError:  # Python reads integers of at most 4,300 digits
         raise ConfigError(f"{source}: holds a number of thousands of digits") from None
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _depth(document) > _MAX_DEPTH:
+        raise _too_deep(source)
+    return document
+
+
+def _depth(document: Any) -> int:
+    """Lists and objects inside each other; level by level, so that no depth ends the stack."""
+    depth, level = 0, [document]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        if depth > _MAX_DEPTH:
+            break
+        level = [
+            item
+            for within in level
+            for item in (within.values() if isinstance(within, dict) else within)
+        ]
+    return depth
+
+
+def _too_deep(source: str) -> ConfigError:
+    return ConfigError(f"{source}: nested too deeply to be a config: more than {_MAX_DEPTH} levels")

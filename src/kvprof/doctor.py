@@ -18,6 +18,9 @@ from kvprof.registry import registry
 from kvprof.result import DoctorRow
 from kvprof.units import format_bytes
 
+_OPTIONAL = {"cupy": ("cuda12", "cuda13"), "gguf": ("gguf",), "huggingface_hub": ("hub",)}
+"""Packages that are used where they are there, and the extras that install them."""
+
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -63,12 +66,12 @@ def _threads() -> DoctorRow:
 
 
 def _optional() -> Iterator[DoctorRow]:
-    if importlib.util.find_spec("cupy") is None:
-        yield DoctorRow(
-            "cupy", "missing", "optional: pip install 'kvprof[cuda12]' or 'kvprof[cuda13]'"
-        )
-    else:
-        yield DoctorRow("cupy", "ok", "installed")
+    for package, extras in _OPTIONAL.items():
+        if importlib.util.find_spec(package) is None:
+            pip = " or ".join(f"'kvprof[{extra}]'" for extra in extras)
+            yield DoctorRow(package, "missing", f"optional: pip install {pip}")
+        else:
+            yield DoctorRow(package, "ok", "installed")
 
 
 def _plugins() -> DoctorRow:

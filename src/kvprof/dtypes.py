@@ -13,6 +13,7 @@ ELEMENT_BITS = {
     "fp8_e4m3": 8,
     "fp8_e5m2": 8,
     "int8": 8,
+    "int4": 4,
     "fp4_e2m1": 4,
     "ue8m0": 8,
     "int64": 64,
@@ -22,10 +23,22 @@ ELEMENT_BITS = {
 PLAIN_DTYPES = ("float32", "float16", "bfloat16", "fp8_e4m3", "fp8_e5m2", "int8")
 PACKED_DTYPES = {
     "nvfp4": "4-bit floats, one fp8 scale per 16 elements: 0.5625 B per element",
+    "int8_per_token_head": "int8, a float32 scale for each token, head and tensor",
+    "fp8_per_token_head": "fp8_e4m3, a float32 scale for each token, head and tensor",
+    "int4_per_token_head": "int4, a float32 scale for each token, head and tensor",
     "fp8_ds_mla": "packed MLA record: fp8 latent, a float32 scale per 128, bfloat16 RoPE (656 B)",
     "fp8_ds_mla_v4": "DeepSeek V4's: fp8 latent, bfloat16 RoPE, behind all rows of a page a ue8m0 "
     "scale per 64, padded to 8 B (584 B)",
+    "fp8_ds_mla_v41": "DeepSeek V4.1's: fp8 latent and RoPE, a ue8m0 scale per 32 (528 B)",
+    "nvfp4_ds_mla": "packed MLA record: 4-bit latent, an fp8 scale per 16, fp8 RoPE (352 B)",
 }
+MLA_RECORDS = ("fp8_ds_mla", "fp8_ds_mla_v4", "fp8_ds_mla_v41", "nvfp4_ds_mla")
+PER_TOKEN_HEAD = {
+    "int8_per_token_head": "int8",
+    "fp8_per_token_head": "fp8_e4m3",
+    "int4_per_token_head": "int4",
+}
+"""Formats with a scale for each token and head, and the type of their values."""
 CACHE_DTYPES = (*PLAIN_DTYPES, *PACKED_DTYPES)
 
 _ALIASES = {

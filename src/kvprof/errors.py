@@ -41,6 +41,12 @@ class ConfigError(UsageError):
     """A model config that cannot be read or does not say enough."""
 
 
+class UnavailableError(KvprofError):
+    """What is needed is not here: an optional package, the network, access to a model."""
+
+    exit_code = 3
+
+
 class DeviceError(KvprofError):
     """The machine cannot do what was asked: no such device, not enough memory."""
 

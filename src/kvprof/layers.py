@@ -201,14 +201,14 @@ def rwkv_cache(hidden: int, attention_hidden: int) -> Cache:
 
     ``shift_state [2, hidden]`` as the model computes, ``wkv_state [3, attention_hidden]``.
     """
-    shift = Field("shift_state", (("mixers", 2), ("channels", hidden)), MODEL)
+    shift = Field("shift_state", (("mixers", 2), ("hidden_size", hidden)), MODEL)
     wkv = Field("wkv_state", (("terms", 3), ("channels", attention_hidden)), STATE)
     return state_cache("rwkv", shift, wkv)
 
 
 def rwkv_matrix_cache(hidden: int, heads: int, head_size: int) -> Cache:
     """RWKV-5 to 7 (2404.05892): ``wkv_state [heads, head_size, head_size]`` in place of vectors."""
-    shift = Field("shift_state", (("mixers", 2), ("channels", hidden)), MODEL)
+    shift = Field("shift_state", (("mixers", 2), ("hidden_size", hidden)), MODEL)
     head = (("heads", heads), ("key_dim", head_size), ("value_dim", head_size))
     return state_cache("rwkv", shift, Field("wkv_state", head, STATE))
 

@@ -14,6 +14,7 @@ from kvprof.accounting import (
 )
 from kvprof.binding import Dtypes, bind
 from kvprof.catalogue import CatalogueModel
+from kvprof.engine_options import options_of
 from kvprof.errors import KvprofError
 from kvprof.layers import INDEXER
 from kvprof.model import Model, lay_out, reference_model
@@ -49,7 +50,12 @@ def architecture_rows() -> list[ArchitectureRow]:
 def engine_rows() -> list[EngineRow]:
     """Every engine."""
     return [
-        EngineRow(name, offered.what.summary, str(offered.origin))
+        EngineRow(
+            name,
+            offered.what.summary,
+            str(offered.origin),
+            tuple(f"{each.name}={each.default}" for each in options_of(offered.what)),
+        )
         for name, offered in registry().engines.items()
     ]
 

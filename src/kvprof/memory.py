@@ -7,9 +7,13 @@ from pathlib import Path
 
 from kvprof.dtypes import ELEMENT_BITS, canonical_dtype
 from kvprof.errors import UsageError
+from kvprof.inputs import STDIN_SOURCE
 from kvprof.model import Model
 from kvprof.registry import registry
-from kvprof.units import format_bytes, parse_bytes
+from kvprof.units import MAX_BYTES, format_bytes, parse_bytes
+
+_INDEX = "model.safetensors.index.json"
+_MAX_INDEX_BYTES = 64 * 2**20
 
 
 def cache_memory(
@@ -41,42 +45,75 @@ def cache_memory(
 def weights_bytes(given: str | None, model: Model) -> int | None:
     """Bytes of the weights: a size, or ``auto``.
 
-    ``auto`` reads ``model.safetensors.index.json`` beside the config (its ``total_size``), or
-    takes the catalogue's parameter count times the config's dtype.
+    ``auto`` takes what is surest for where the config came from: the parameter count of the
+    catalogue times the config's dtype, the tensors in the header of a GGUF file, or ``total_size``
+    in ``model.safetensors.index.json`` (else the tensors of ``model.safetensors``) beside the
+    config or in its repository on the Hugging Face Hub.
 
     Raises
     ------
     UsageError
-        When the size is none, or neither source is there.
+        When the size is none, or the source does not say.
+    UnavailableError
+        When the Hub cannot be reached.
     """
     if given is None:
         return None
     if given != "auto":
         return parse_bytes(given)
-    found = _indexed_bytes(model.config.source) or _catalogue_bytes(model)
+    found = _found_bytes(model)
     if found is None:
         raise UsageError(
             f"--weights auto cannot tell the weights of {model.config.name!r}: neither a parameter "
-            "count in the catalogue nor model.safetensors.index.json beside the config",
+            f"count in the catalogue nor {_INDEX} beside the config",
             hint="Give their bytes, e.g. --weights 16GiB.",
         )
     return found
 
 
-def _indexed_bytes(source: str) -> int | None:
+def _found_bytes(model: Model) -> int | None:
+    from kvprof.gguf.header import is_gguf  # noqa: PLC0415
+    from kvprof.hub import PREFIX, hub_file  # noqa: PLC0415
+
+    source = model.config.source
     if source.startswith("catalogue:"):
+        return _catalogue_bytes(model)
+    if source == STDIN_SOURCE:
         return None
-    index = Path(source).parent / "model.safetensors.index.json"
+    if source.startswith(PREFIX):
+        index = hub_file(source.removeprefix(PREFIX), _INDEX, most_bytes=_MAX_INDEX_BYTES)
+        return None if index is None else _indexed_bytes(index)
+    if is_gguf(Path(source)):
+        from kvprof.gguf.config import gguf_weights_bytes  # noqa: PLC0415
+
+        return gguf_weights_bytes(Path(source))
+    folder = Path(source).parent
+    return _indexed_bytes(folder / _INDEX) or _tensor_bytes(folder / "model.safetensors")
+
+
+def _indexed_bytes(index: Path) -> int | None:
     try:
-        size = int(json.loads(index.read_text(encoding="utf-8"))["metadata"]["total_size"])
+        with index.open("rb") as stream:
+            size = int(json.loads(stream.read(_MAX_INDEX_BYTES))["metadata"]["total_size"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return size if size > 0 else None
+    return size if 0 < size <= MAX_BYTES else None
+
+
+def _tensor_bytes(file: Path) -> int | None:
+    """A safetensors file is the length of its header in 8 bytes, the header, and the tensors."""
+    try:
+        with file.open("rb") as stream:
+            header = int.from_bytes(stream.read(8), "little")
+            tensors = file.stat().st_size - 8 - header
+    except OSError:
+        return None
+    return tensors if header > 0 and tensors > 0 else None
 
 
 def _catalogue_bytes(model: Model) -> int | None:
     row = registry().models.get(model.config.name)
-    if row is None or row.parameters is None or not model.config.source.startswith("catalogue:"):
+    if row is None or row.parameters is None:
         return None
     dtype = canonical_dtype(model.config.dtype or "bfloat16", option="the config's dtype")
     return row.parameters * ELEMENT_BITS[dtype] // 8

@@ -1,13 +1,13 @@
-"""A name, a label or a config.json in, a `Model` out: its config, its layout, its reader."""
+"""A name, a label or a path in, a `Model` out: its config, its layout, its reader."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
 from kvprof.config import ModelConfig
-from kvprof.config_file import read_config
 from kvprof.errors import ConfigError, PluginError
 from kvprof.hookspecs import Architecture
+from kvprof.inputs import config_named, model_named
 from kvprof.labels import label_of
 from kvprof.layout import CacheLayout
 from kvprof.reader import read_layout
@@ -62,9 +62,14 @@ def catalogue_model(name: str) -> Model:
     return lay_out(registry().model(name).model_config())
 
 
+def named_model(name: str) -> Model:
+    """What ``--model`` means: a catalogue name, else a Hugging Face id. Raises as `model_named`."""
+    return lay_out(model_named(name))
+
+
 def config_model(path: str) -> Model:
-    """A model from its config.json. Raises ConfigError when it cannot be read."""
-    return lay_out(read_config(path))
+    """A model from its config.json, GGUF file or Hugging Face id. Raises as `config_named`."""
+    return lay_out(config_named(path))
 
 
 def lay_out(config: ModelConfig, offered: Offered[Architecture] | None = None) -> Model:

@@ -6,13 +6,21 @@ Everything that a plan says of a sequence is counted here: blocks held, bytes re
 from __future__ import annotations
 
 from fractions import Fraction
-from math import gcd
 
 from msgspec import Struct
 
-from kvprof.accounting import entry_bytes
-from kvprof.layout import Cache, Chunk, Clock, Keep, Last, Tail, held
-from kvprof.page_order import PageOrder, Segment
+from kvprof.page_order import PageOrder
+from kvprof.plan_group import Holding, Part, PlanGroup
+
+__all__ = [
+    "POOL_SHARES",
+    "REQUEST_WASTES",
+    "AllocationPlan",
+    "Holding",
+    "Limits",
+    "Part",
+    "PlanGroup",
+]
 
 REQUEST_WASTES = (
     "convention",
@@ -44,7 +52,8 @@ class Limits(Struct, frozen=True):
 
     ``order`` is how it is to lie in memory; an engine that has but one order has that. Up to
     ``max_batched_tokens`` tokens are computed at once; ``speculative`` tokens are drafted ahead.
-    ``tensor_parallel`` ranks share the layout, of which the one given is a rank's.
+    ``tensor_parallel`` ranks share the layout, of which the one given is a rank's. ``options`` are
+    the engine's own settings that were chosen, by name.
     """
 
     max_model_len: int
@@ -55,108 +64,33 @@ class Limits(Struct, frozen=True):
     max_batched_tokens: int | None = None
     speculative: int = 0
     tensor_parallel: int = 1
+    options: tuple[tuple[str, str], ...] = ()
 
-
-class Part(Struct, frozen=True):
-    """The pages of one cache in a group: ``[layers, blocks, page_bytes]``, rows in segments."""
-
-    cache: Cache
-    layers: tuple[int, ...]
-    page_bytes: int
-    segments: tuple[Segment, ...]
-
-
-class PlanGroup(Struct, frozen=True):
-    """Layers with one block table: their retention, block size, pages and pool.
-
-    ``num_blocks`` is the pool's, None while no memory is given.
-    """
-
-    keep: Keep
-    clock: Clock
-    entry_tokens: int
-    rows_per_block: int
-    block_size: int
-    parts: tuple[Part, ...]
-    num_blocks: int | None = None
-
-    @property
-    def bytes_per_block(self) -> int:
-        """Bytes of one block in all layers of the group."""
-        return sum(part.page_bytes * len(part.layers) for part in self.parts)
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row in all layers of the group."""
-        return sum(entry_bytes(part.cache) * len(part.layers) for part in self.parts)
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        return tuple(sorted({layer for part in self.parts for layer in part.layers}))
-
-    @property
-    def page_bytes(self) -> int:
-        """One layer's page, or the sum of all layers' in a group of several page sizes."""
-        sizes = {part.page_bytes for part in self.parts}
-        return sizes.pop() if len(sizes) == 1 else self.bytes_per_block
-
-    def rows(self, tokens: int, encoder_tokens: int = 0) -> range:
-        """The rows that one sequence must keep."""
-        return held(self.parts[0].cache, tokens, encoder_tokens)
-
-    def blocks(self, tokens: int, encoder_tokens: int = 0) -> range:
-        """The blocks, counted from the sequence's start, that hold those rows."""
-        rows = self.rows(tokens, encoder_tokens)
-        if not rows:
-            return range(0)
-        return range(rows.start // self.rows_per_block, (rows.stop - 1) // self.rows_per_block + 1)
-
-    def peak_blocks(self, tokens: int, encoder_tokens: int = 0) -> int:
-        """The most blocks that one sequence holds on its way to that length.
-
-        A window or a chunk may start anywhere in a block, and a chunk is longest before it is
-        dropped: a sequence must be able to live through every length.
-        """
-        rows, per_block = self.rows(tokens, encoder_tokens), self.rows_per_block
-        made = rows.stop
-        match self.keep:
-            case Last(n) if made > n:
-                return (min(made - n, per_block - 1) + n - 1) // per_block + 1
-            case Chunk(n):
-                return _peak_chunk_blocks(made, n, n, per_block)
-            case Tail(n):
-                return _peak_chunk_blocks(made, n, n - 1, per_block)
-        return len(self.blocks(tokens, encoder_tokens))
-
-    def slack_rows(self, tokens: int, encoder_tokens: int = 0) -> tuple[int, int]:
-        """Rows of those blocks before the first row kept (out of the window) and after the last."""
-        rows, blocks = self.rows(tokens, encoder_tokens), self.blocks(tokens, encoder_tokens)
-        if not rows:
-            return 0, 0
-        first, end = blocks.start * self.rows_per_block, blocks.stop * self.rows_per_block
-        return rows.start - first, end - rows.stop
-
-
-def _peak_chunk_blocks(made: int, period: int, most: int, per_block: int) -> int:
-    """The most blocks under up to ``most`` rows from a multiple of ``period``, of ``made`` rows."""
-    spread = per_block // gcd(period, per_block)  # after so many chunks the places repeat
-    chunks = min(-(-made // period), spread + 1)
-    return max(
-        (
-            (start % per_block + length - 1) // per_block + 1
-            for start in range(0, chunks * period, period)
-            if (length := min(most, made - start)) > 0
-        ),
-        default=0,
-    )
+    def option(self, name: str, default: str) -> str:
+        """An engine's own setting as it was chosen."""
+        return dict(self.options).get(name, default)
 
 
 class AllocationPlan(Struct, frozen=True):
-    """How an engine places a layout. ``policy`` names the compiled allocation policy."""
+    """How an engine places a layout.
+
+    Attributes
+    ----------
+    policy
+        Names the compiled allocation policy.
+    shared
+        Whether all groups take their blocks from one pool, in which a block id has the same bytes
+        whatever group holds it. Otherwise each has a pool of its own.
+    reserved_blocks
+        Blocks of the pool that no sequence gets: a null block. Groups with pools of their own count
+        none.
+    """
 
     policy: str
     groups: tuple[PlanGroup, ...]
     limits: Limits
+    shared: bool = False
+    reserved_blocks: int = 0
 
     @property
     def bytes_per_block(self) -> int:
@@ -168,6 +102,8 @@ class AllocationPlan(Struct, frozen=True):
         """Blocks in all pools; None while no memory is given."""
         if self.limits.memory_bytes is None:
             return None
+        if self.shared:
+            return max((group.num_blocks or 0 for group in self.groups), default=0)
         return sum(group.num_blocks or 0 for group in self.groups)
 
     def peak_blocks(self) -> dict[PlanGroup, int]:
@@ -197,14 +133,10 @@ class AllocationPlan(Struct, frozen=True):
         wastes = dict.fromkeys(REQUEST_WASTES, 0)
         wastes["convention"] = -logical
         for group in self.groups:
-            kept = len(group.rows(tokens, encoder_tokens))
-            before, after = group.slack_rows(tokens, encoder_tokens)
-            blocks = len(group.blocks(tokens, encoder_tokens))
-            rows_bytes = group.rows_per_block * group.row_bytes
-            wastes["convention"] += kept * group.row_bytes
-            wastes["window_slack"] += before * group.row_bytes
-            wastes["tail"] += after * group.row_bytes
-            wastes["padding"] += blocks * (group.bytes_per_block - rows_bytes)
+            shares = group.wastes(tokens, encoder_tokens)
+            wastes["convention"] += shares.pop("kept")
+            for name, wasted in shares.items():
+                wastes[name] += wasted
         return wastes
 
     @property
@@ -216,12 +148,29 @@ class AllocationPlan(Struct, frozen=True):
 
     def concurrency_of(self, tokens: int) -> Fraction | None:
         """Sequences of up to so many tokens that the pools hold; None when they hold nothing."""
+        if self.shared:
+            peaks = (g.peak_blocks(tokens, self.limits.encoder_tokens) for g in self.groups)
+            needed = sum(peaks)
+            return Fraction(self.num_blocks or 0, needed) if needed else None
         shares = [
             Fraction(group.num_blocks or 0, need)
             for group in self.groups
             if (need := group.peak_blocks(tokens, self.limits.encoder_tokens))
         ]
         return min(shares, default=None)
+
+    @property
+    def fits_one(self) -> bool | None:
+        """Whether one sequence of ``max_model_len`` tokens fits; None without memory.
+
+        Of a shared pool without the blocks that no sequence gets, as vLLM checks when it starts.
+        """
+        if self.concurrency is None:
+            return None
+        if not self.shared:
+            return self.concurrency >= 1
+        needed = sum(self.peak_blocks().values())
+        return needed <= (self.num_blocks or 0) - self.reserved_blocks
 
     @property
     def max_concurrency(self) -> float | None:

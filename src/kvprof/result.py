@@ -73,7 +73,10 @@ class PlanGroupFacts(Struct, frozen=True):
 
 
 class PlanFacts(Struct, frozen=True):
-    """How an engine that works in blocks places one sequence and fills its memory."""
+    """How an engine that works in blocks places one sequence and fills its memory.
+
+    ``fits_one``: whether one sequence fits beside the blocks that no sequence gets.
+    """
 
     groups: tuple[PlanGroupFacts, ...]
     bytes_per_block: int
@@ -82,6 +85,7 @@ class PlanFacts(Struct, frozen=True):
     bytes_per_sequence: int
     max_concurrency: float | None
     capacity_tokens: int | None
+    fits_one: bool | None = None
 
 
 class BalanceGroup(Struct, frozen=True):
@@ -110,6 +114,48 @@ class BalancePoint(Struct, frozen=True):
     idle_bytes: int
 
 
+class ContextPoint(Struct, frozen=True):
+    """What one sequence of so many tokens takes of an engine, and how many of them fit.
+
+    ``bytes_per_token`` is what is reserved, over all its tokens; of the wastes those that are not
+    0; ``sequences_that_fit`` null without memory, and of sequences that keep nothing.
+    """
+
+    tokens: int
+    logical: int
+    reserved: int
+    bytes_per_token: Number
+    waste: dict[str, int]
+    sequences_that_fit: int | None
+
+
+class Reason(Struct, frozen=True):
+    """Why a plan is as it is: a name, the number that it rests on, and a sentence."""
+
+    name: str
+    value: Number
+    unit: str
+    text: str
+
+
+class LogFigure(Struct, frozen=True):
+    """One figure of an engine's log: as predicted, as printed, and whether they agree."""
+
+    name: str
+    predicted: str
+    actual: str
+    agrees: bool
+
+
+class LogCheck(Struct, frozen=True):
+    """A plan against the log of the engine that made it."""
+
+    path: str
+    engine_version: str | None
+    agrees: bool
+    figures: tuple[LogFigure, ...]
+
+
 class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an architecture needs and what an engine reserves, for one point of the axes."""
 
@@ -127,6 +173,11 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     caches: tuple[CacheFacts, ...]
     plan: PlanFacts | None = None
     balance: tuple[BalancePoint, ...] = ()
+    contexts: tuple[ContextPoint, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    speculative: int = 0
+    engine_options: dict[str, str] = {}
+    log: LogCheck | None = None
 
 
 class CatalogueRow(Struct, frozen=True):
@@ -173,6 +224,7 @@ class EngineRow(Struct, frozen=True):
     name: str
     summary: str
     plugin: str
+    settings: tuple[str, ...] = ()
 
 
 class DeviceRow(Struct, frozen=True):

@@ -22,6 +22,7 @@ from kvprof.accounting import (
 from kvprof.balance import CONTEXTS, balance_points
 from kvprof.binding import bind, choose_dtypes
 from kvprof.dtypes import Dtypes
+from kvprof.engine_options import Chosen, chosen_options
 from kvprof.hookspecs import Engine
 from kvprof.layout import Bound, CacheLayout, Clock
 from kvprof.model import Model
@@ -47,7 +48,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     ``lengths`` are ``(sequences, tokens)`` of a batch of mixed lengths; without them it is
     ``sequences`` of ``tokens`` each. The layout is one rank's of ``tensor_parallel``, with the
-    model's draft layers when it speculates.
+    model's draft layers when it speculates. ``engine_options`` are settings of engines.
     """
 
     tokens: int
@@ -63,6 +64,7 @@ class Request(Struct, frozen=True, kw_only=True):
     speculative: int = 0
     tensor_parallel: int = 1
     lengths: tuple[tuple[int, int], ...] = ()
+    engine_options: Chosen = ()
 
     @property
     def batch(self) -> tuple[tuple[int, int], ...]:
@@ -118,7 +120,8 @@ def place(model: Model, engine: Engine, request: Request) -> Placement:
     )
     layout = replace(layout, bound=bound)
     kept = call_plugin(_origin(engine), CacheLayout, engine.convention, layout)
-    plan = call_plugin(_origin(engine), AllocationPlan | None, engine.plan, kept, request.limits)
+    limits = replace(request.limits, options=chosen_options(engine, request.engine_options))
+    plan = call_plugin(_origin(engine), AllocationPlan | None, engine.plan, kept, limits)
     return Placement(model, dtypes, layout, kept, plan)
 
 
@@ -173,6 +176,10 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
         caches=tuple(_cache_facts(group, request) for group in needed),
         plan=plan_facts(plan) if plan else None,
         balance=_balance(plan, request) if plan else (),
+        speculative=request.speculative,
+        engine_options={
+            name: value for owner, name, value in request.engine_options if owner == engine
+        },
     )
 
 
@@ -244,7 +251,7 @@ def plan_facts(plan: AllocationPlan) -> PlanFacts:
             PlanGroupFacts(
                 keep=str(group.keep),
                 layers=group.layers,
-                padding_layers=0,
+                padding_layers=group.padding_layers,
                 block_size=group.block_size,
                 page_bytes=group.page_bytes,
                 blocks_per_sequence=blocks,
@@ -257,4 +264,5 @@ def plan_facts(plan: AllocationPlan) -> PlanFacts:
         bytes_per_sequence=plan.peak_bytes,
         max_concurrency=plan.max_concurrency,
         capacity_tokens=plan.capacity_tokens,
+        fits_one=plan.fits_one,
     )

@@ -24,6 +24,7 @@ from kvprof.dtypes import CACHE_DTYPES
 from kvprof.layer_kinds import KIND_WORDS, ONLY_FIELDS
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.plugins.engines.transformers_families import FAMILIES
+from kvprof.registry import registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -213,10 +214,9 @@ def test_the_reference_has_the_flags_of_help(name, tmp_path):
 @page
 def test_every_flag_named_exists(path):
     known = {"--version"}.union(*documented_flags().values())
-    missing = {"--tensor-parallel"}  # the limitations say that it does not exist
     codes = _CODE.findall(path.read_text(encoding="utf-8"))
     ours = " ".join(code for code in codes if code.startswith(("--", "kvprof ")))
-    assert set(_FLAG.findall(ours)) <= known | missing
+    assert set(_FLAG.findall(ours)) <= known
 
 
 def documented(*names: str) -> list[str]:
@@ -246,3 +246,13 @@ def test_the_reference_has_every_name_and_spelling():
 
 def test_the_reference_has_every_family_that_transformers_treats_apart():
     assert documented(*FAMILIES) == []
+
+
+def test_the_reference_has_every_architecture_and_the_model_types_that_it_reads():
+    for name, offered in registry().architectures.items():
+        if not offered.origin.builtin:
+            continue
+        start = f"| `{name}` | {offered.what.summary} | `{offered.what.reference}` | "
+        (row,) = [line for line in REFERENCE.splitlines() if line.startswith(start)]
+        types = {f"`{model_type}`" for model_type in offered.what.model_types}
+        assert set(row.split(" | ")[-1].strip(" |").split(", ")) == types

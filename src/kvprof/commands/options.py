@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import click
 
 from kvprof.errors import UsageError
+from kvprof.option_text import parse_option
 from kvprof.units import parse_bytes, parse_tokens
 
 if TYPE_CHECKING:
@@ -106,6 +107,14 @@ def parse_weights(text: str) -> str:
     return text
 
 
+def parse_drafted(text: str) -> int:
+    """Tokens that are drafted ahead, at most 1024."""
+    count = parse_tokens(text, "drafted tokens")
+    if count > 1024:
+        raise UsageError(f"{text!r} is too many; at most 1024 tokens are drafted ahead")
+    return count
+
+
 TOKENS = ListOf(parse_tokens, "tokens")
 COUNTS = ListOf(parse_count, "count")
 NAMES = ListOf(str.strip, "name")
@@ -135,14 +144,15 @@ def model_options(command: Command) -> Command:
             type=NAMES,
             multiple=True,
             metavar="NAME",
-            help="A model of `kvprof list models` (repeatable).",
+            help="A model of `kvprof list models`, or a Hugging Face id: org/name (repeatable).",
         ),
         click.option(
             "--config",
             type=click.Path(),
             multiple=True,
             metavar="PATH",
-            help="A Hugging Face config.json, or its folder (repeatable).",
+            help="A config.json, its folder, a GGUF file, - for stdin, or a Hugging Face id "
+            "(repeatable).",
         ),
         click.option(
             "--cache-dtype",
@@ -150,7 +160,8 @@ def model_options(command: Command) -> Command:
             show_default=True,
             metavar="DTYPE",
             help="float32, float16, bfloat16, fp8, fp8_e4m3, fp8_e5m2, int8, nvfp4, "
-            "fp8_ds_mla, fp8_ds_mla_v4; auto: the config's.",
+            "int8_per_token_head, fp8_per_token_head, int4_per_token_head, fp8_ds_mla, "
+            "fp8_ds_mla_v4, fp8_ds_mla_v41, nvfp4_ds_mla; auto: the config's.",
         ),
         click.option(
             "--state-dtype",
@@ -163,7 +174,7 @@ def model_options(command: Command) -> Command:
 
 
 def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Command], Command]:
-    """``--engine``, ``--tokens``, ``--encoder-tokens``, ``--sequences``, ``--block-size``.
+    """What is sized, where and how often, and on how many ranks.
 
     The arguments say what a verb takes when the option is absent.
     """
@@ -200,6 +211,21 @@ def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Comm
             metavar="TOKENS",
             help="Tokens of a block, for engines that take one.",
         ),
+        click.option(
+            "--tensor-parallel",
+            type=COUNT,
+            default=1,
+            show_default=True,
+            metavar="RANKS",
+            help="Ranks that share the heads; figures are one rank's.",
+        ),
+        click.option(
+            "--engine-option",
+            type=One(parse_option, "setting"),
+            multiple=True,
+            metavar="ENGINE.NAME=VALUE",
+            help="A setting of an engine's own, e.g. vllm.prefix_caching=off (repeatable).",
+        ),
     )
 
 
@@ -217,7 +243,7 @@ def memory_options(command: Command) -> Command:
             "--weights",
             type=One(parse_weights, "weights"),
             metavar="BYTES|auto",
-            help="Bytes of the weights; auto: from the catalogue or the weights' index.",
+            help="Bytes of the weights; auto: from the catalogue, the index or the GGUF.",
         ),
     )
 
@@ -277,10 +303,10 @@ def chosen_models(
     UsageError
         When they name none, or one that is unknown.
     """
-    from kvprof.model import catalogue_model, config_model, reference_model  # noqa: PLC0415
+    from kvprof.model import config_model, named_model, reference_model  # noqa: PLC0415
 
     chosen = [reference_model(name) for name in flatten(arch)]
-    chosen += [catalogue_model(name) for name in flatten(model)]
+    chosen += [named_model(name) for name in flatten(model)]
     chosen += [config_model(path) for path in _paths(config)]
     if not chosen:
         raise UsageError(

@@ -59,12 +59,14 @@ def command(session: Any, /, **options: Any) -> None:
     kvprof profile --config ./config.json --weights auto --device-memory 80GiB
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
+    from kvprof.engine_options import refuse_strays  # noqa: PLC0415
     from kvprof.measure.profile import Point  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
 
     destination = Destination(options["output"], force=options["force"])
     engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("paged",)]
+    refuse_strays(engines, options["engine_option"])
     models = chosen_models(options["arch"], options["model"], options["config"])
     shapes = _shapes(options)
     policy = allocation_policy(options)
@@ -189,6 +191,8 @@ def _requests(options: dict[str, Any], shape: dict[str, Any]) -> list[Request]:
             block_size=block_size,
             cache_dtype=options["cache_dtype"],
             state_dtype=options["state_dtype"],
+            tensor_parallel=options["tensor_parallel"],
+            engine_options=options["engine_option"],
             order=PageOrder(*order),
             lengths=shape["lengths"],
         )

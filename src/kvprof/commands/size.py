@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kvprof.commands.options import (
     COUNT,
+    One,
     chosen_models,
     flatten,
     memory_options,
     model_options,
     output_options,
+    parse_drafted,
     point_options,
 )
+
+if TYPE_CHECKING:
+    from kvprof.case import Case
+    from kvprof.model import Model
+    from kvprof.result import SizeResult
+    from kvprof.size import Request
 
 
 @click.command("size")
@@ -28,6 +38,25 @@ from kvprof.commands.options import (
     metavar="TOKENS",
     help="Longest sequence planned for  [default: --tokens]",
 )
+@click.option(
+    "--max-batched-tokens",
+    type=COUNT,
+    metavar="TOKENS",
+    help="Tokens computed at once, which engines plan for  [default: the engine's]",
+)
+@click.option(
+    "--speculative",
+    type=One(parse_drafted, "tokens"),
+    default=0,
+    metavar="TOKENS",
+    help="Tokens drafted ahead by the model's own draft layers.",
+)
+@click.option(
+    "--check-log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Predict what vLLM logged when it started, and compare.",
+)
 @click.option("--explain", is_flag=True, help="Say which fields of the config led to which cache.")
 @output_options
 @click.pass_obj
@@ -38,14 +67,11 @@ def command(session: Any, /, **options: Any) -> None:
     kvprof size --arch mla
     kvprof size --model gpt2-xl --model llama-3-8b --model deepseek-v3 --tokens 4096,128k
     kvprof size --config ./config.json --engine logical,paged --block-size 16,64 --sequences 32
+    kvprof size --model gemma-3-27b --engine vllm,sglang --memory 40GiB --max-model-len 32k
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.errors import UsageError  # noqa: PLC0415
-    from kvprof.explain import explained  # noqa: PLC0415
-    from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
-    from kvprof.registry import registry  # noqa: PLC0415
-    from kvprof.size import Request, size_model  # noqa: PLC0415
 
     if options["weights"] is not None and options["device_memory"] is None:
         raise UsageError(
@@ -53,30 +79,105 @@ def command(session: Any, /, **options: Any) -> None:
             hint="Give --device-memory too, or --memory alone: what the cache may use.",
         )
     destination = Destination(options["output"], force=options["force"])
-    engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("logical",)]
-    results = []
-    for model in chosen_models(options["arch"], options["model"], options["config"]):
-        memory = cache_memory(
-            options["memory"],
-            options["device_memory"],
-            weights_bytes(options["weights"], model),
-        )
-        for engine, tokens, sequences, block_size in product(
-            engines,
-            flatten(options["tokens"]) or (4096,),
-            flatten(options["sequences"]) or (1,),
-            flatten(options["block_size"]) or (None,),
-        ):
-            request = Request(
-                tokens=tokens,
-                sequences=sequences,
-                encoder_tokens=options["encoder_tokens"],
-                block_size=block_size,
-                memory_bytes=memory,
-                max_model_len=options["max_model_len"],
-                cache_dtype=options["cache_dtype"],
-                state_dtype=options["state_dtype"],
-            )
-            result = size_model(model, engine, request)
-            results.append(explained(result, model) if options["explain"] else result)
+    models = chosen_models(options["arch"], options["model"], options["config"])
+    if options["check_log"] is not None:
+        results = [_checked(models, options)]
+    else:
+        results = list(_sized(models, options))
     emit("size", results, destination, options["format_"], session)
+
+
+def _sized(models: list[Model], options: dict[str, Any]) -> Iterator[SizeResult]:
+    from kvprof.case import Case  # noqa: PLC0415
+    from kvprof.engine_options import refuse_strays  # noqa: PLC0415
+    from kvprof.explain import explained  # noqa: PLC0415
+    from kvprof.registry import registry  # noqa: PLC0415
+    from kvprof.size import size_model  # noqa: PLC0415
+
+    engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("logical",)]
+    refuse_strays(engines, options["engine_option"])
+    for model in models:
+        requests = list(_requests(model, options, tokens=4096))
+        for engine, request in product(engines, requests):
+            result = size_model(model, engine, request)
+            _warn_of_too_little(result, request)
+            if options["explain"]:
+                result = explained(result, model)
+            yield _compared(result, Case(model, engine, request), len(engines))
+
+
+def _compared(result: SizeResult, case: Case, engines: int) -> SizeResult:
+    """The result with why its plan is as it is and, of several engines, the usual contexts."""
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from kvprof.contexts import context_points  # noqa: PLC0415
+    from kvprof.reasons import reasons  # noqa: PLC0415
+
+    points = context_points(case) if engines > 1 else ()
+    return replace(result, contexts=points, reasons=reasons(result))
+
+
+def _warn_of_too_little(result: SizeResult, request: Request) -> None:
+    """Say that an engine would not start: one sequence needs more than there is."""
+    if result.plan is not None and result.plan.fits_one is False:
+        longest = request.limits.max_model_len
+        click.echo(
+            f"kvprof: warning: {result.engine} holds no sequence of {longest:,} tokens of "
+            f"{result.model.name} in that memory; an engine that plans for it refuses to start",
+            err=True,
+        )
+
+
+def _requests(model: Model, options: dict[str, Any], tokens: int) -> Iterator[Request]:
+    """One for each combination of tokens, sequences and block size."""
+    from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
+    from kvprof.size import Request  # noqa: PLC0415
+
+    weights = weights_bytes(options["weights"], model)
+    memory = cache_memory(options["memory"], options["device_memory"], weights)
+    for length, sequences, block_size in product(
+        flatten(options["tokens"]) or (tokens,),
+        flatten(options["sequences"]) or (1,),
+        flatten(options["block_size"]) or (None,),
+    ):
+        yield Request(
+            tokens=length,
+            sequences=sequences,
+            encoder_tokens=options["encoder_tokens"],
+            block_size=block_size,
+            memory_bytes=memory,
+            max_model_len=options["max_model_len"],
+            cache_dtype=options["cache_dtype"],
+            state_dtype=options["state_dtype"],
+            max_batched_tokens=options["max_batched_tokens"],
+            speculative=options["speculative"],
+            tensor_parallel=options["tensor_parallel"],
+            engine_options=options["engine_option"],
+        )
+
+
+def _checked(models: list[Model], options: dict[str, Any]) -> SizeResult:
+    """The one point that a log is about."""
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from kvprof.check_log import check_log, request_of  # noqa: PLC0415
+    from kvprof.engine_log import read_log  # noqa: PLC0415
+    from kvprof.engine_options import refuse_strays  # noqa: PLC0415
+    from kvprof.errors import UsageError  # noqa: PLC0415
+    from kvprof.registry import registry  # noqa: PLC0415
+    from kvprof.size import size_model  # noqa: PLC0415
+
+    names = flatten(options["engine"]) or ("vllm",)
+    several = len(models) > 1 or len(names) > 1
+    requests = list(_requests(models[0], options, tokens=0))
+    if several or len(requests) > 1:
+        raise UsageError(
+            "--check-log is about one model on one engine, and several points were asked for",
+            hint="Give one --model or --config, and one value of each other option.",
+        )
+    engine = registry().engine(names[0]).what
+    refuse_strays([engine], options["engine_option"])
+    log = read_log(options["check_log"])
+    request = request_of(log, requests[0], models[0])
+    checked = check_log(log, models[0], engine, request)
+    return replace(size_model(models[0], engine, request), log=checked)

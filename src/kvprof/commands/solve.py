@@ -55,6 +55,7 @@ def command(session: Any, /, question: str, **options: Any) -> None:
     """  # noqa: D301 - \b is for click
     from kvprof.case import Case, solve_result  # noqa: PLC0415
     from kvprof.commands.emit import emit  # noqa: PLC0415
+    from kvprof.engine_options import refuse_strays  # noqa: PLC0415
     from kvprof.memory import weights_bytes  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
@@ -68,7 +69,10 @@ def command(session: Any, /, question: str, **options: Any) -> None:
         encoder_tokens=options["encoder_tokens"],
         cache_dtype=options["cache_dtype"],
         state_dtype=options["state_dtype"],
+        tensor_parallel=options["tensor_parallel"],
+        engine_options=options["engine_option"],
     )
+    refuse_strays(engines, base.engine_options)
     results = []
     for model in chosen_models(options["arch"], options["model"], options["config"]):
         weights = weights_bytes(options["weights"], model)
@@ -123,7 +127,7 @@ def _solved(question: str, case: Case, given: Given) -> Solution:
 
 def _block_sizes(case: Case, options: dict[str, Any]) -> Iterator[tuple[Case, Given, Solution]]:
     from kvprof.answer import Given, SequencesOf  # noqa: PLC0415
-    from kvprof.block_size import BLOCK_SIZES, least_waste  # noqa: PLC0415
+    from kvprof.block_size import accepted_sizes, least_waste  # noqa: PLC0415
 
     batches: Sequence[Sequence[SequencesOf]] = [
         tuple(SequencesOf(*length) for length in lengths) for lengths in options["lengths"]
@@ -133,8 +137,9 @@ def _block_sizes(case: Case, options: dict[str, Any]) -> Iterator[tuple[Case, Gi
             flatten(options["tokens"]), flatten(options["sequences"]) or (1,)
         )
     ]
-    sizes = flatten(options["block_size"]) or BLOCK_SIZES
     for lengths in batches:
+        longest = max(each.tokens for each in lengths)
+        sizes = flatten(options["block_size"]) or accepted_sizes(case, longest)
         given = Given(
             lengths=tuple(lengths),
             encoder_tokens=options["encoder_tokens"],

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from kvprof.accounting import cache_groups
 from kvprof.errors import DoesNotFitError, UsageError
 from kvprof.hookspecs import Engine
-from kvprof.layout import Clock
+from kvprof.layout import All, Clock
 from kvprof.measure.pool import Pool
 from kvprof.measure.regions import plan_memory
 from kvprof.model import Model
@@ -67,18 +67,52 @@ def _place(
         memory_bytes=plan_memory(pool.nbytes, parts),
     )
     placement = place(model, engine, wanted)
-    plan = placement.plan
-    if plan is None or plan.policy not in COMPILED_POLICIES:
-        raise UsageError(
-            f"the engine {engine.name!r} places nothing that a profile can allocate",
-            hint="Try --engine paged.",
-        )
+    plan = placement.plan and compiled_plan(placement.plan)
+    if plan is None:
+        raise UsageError(_not_compiled(engine, model, placement.plan), hint="Try --engine paged.")
     if any(group.clock is Clock.ENCODER for group in plan.groups):
         raise UsageError(
             f"{model.config.name!r} keeps encoder positions, which a profile cannot stream yet",
             hint="`kvprof size` counts them.",
         )
     return placement, plan
+
+
+def compiled_plan(plan: AllocationPlan) -> AllocationPlan | None:
+    """The plan as the compiled allocator follows it; None when it cannot.
+
+    It keeps a pool for each group and the blocks of the rows that are needed. An engine of shared
+    blocks or of slots does the same where all layers keep every entry: one group, one pool, less
+    the blocks that no sequence gets.
+    """
+    if plan.policy in COMPILED_POLICIES:
+        return plan
+    if len(plan.groups) != 1 or plan.limits.speculative:
+        return None
+    (group,) = plan.groups
+    all_kept = all(
+        isinstance(part.cache.keep, All) and part.cache.entry_tokens == 1 for part in group.parts
+    )
+    if not all_kept or group.clock is not Clock.DECODER:
+        return None
+    blocks = max(0, (group.num_blocks or 0) - plan.reserved_blocks)
+    return replace(
+        plan,
+        policy="blocks",
+        shared=False,
+        groups=(replace(group, num_blocks=blocks, holding=None),),
+    )
+
+
+def _not_compiled(engine: Engine, model: Model, plan: AllocationPlan | None) -> str:
+    if plan is None:
+        return f"the engine {engine.name!r} places nothing that a profile can allocate"
+    parts = [part for group in plan.groups for part in group.parts]
+    kept = ", ".join(dict.fromkeys(str(part.cache.keep) for part in parts))
+    return (
+        f"a profile follows the engine {engine.name!r} only where all layers keep every entry, and "
+        f"those of {model.config.name!r} keep {kept or 'nothing'}"
+    )
 
 
 def _too_small(plan: AllocationPlan, pool: Pool, sequences: int) -> DoesNotFitError:

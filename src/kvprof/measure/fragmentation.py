@@ -109,7 +109,8 @@ def _pool_sum(
         shares[share] += free * group.bytes_per_block
         _must_hold("blocks = held + free", group.num_blocks or 0, held + free)
     blocks = sum((group.num_blocks or 0) * group.bytes_per_block for group in plan.groups)
-    shares["remainder"] = pool_bytes - blocks
+    shares["reserved_blocks"] = plan.reserved_blocks * plan.bytes_per_block
+    shares["remainder"] = pool_bytes - blocks - shares["reserved_blocks"]
     _must_hold("capacity = the sum of its shares", pool_bytes, sum(shares.values()))
     return {"capacity": pool_bytes, **shares}
 

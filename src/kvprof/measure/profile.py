@@ -178,7 +178,7 @@ def _result(
         streams=tuple(stream.facts() for stream in streams),
         fragmentation=fragmentation_facts(measured.aged, live, reads.against_fresh),
         step=decode_step(
-            placement.layout,
+            placement.kept,
             request,
             measured.streamed,
             bench.ceilings.bytes_per_s,
@@ -189,7 +189,7 @@ def _result(
         capacity_memory_bytes=settings.capacity_bytes,
         warnings=(
             *warnings(bench, live, streams, [*measured.dropped, *reads.dropped]),
-            *left_out_of_the_step(settings.operations, placement.layout),
+            *left_out_of_the_step(settings.operations, placement.kept),
         ),
     )
 

@@ -86,6 +86,7 @@ _COLUMNS = {
     "engines": (
         Column("engine", _LEFT),
         Column("what it does", _LEFT, wraps=True),
+        Column("settings", _LEFT, wraps=True),
         Column("plugin", _LEFT),
     ),
     "devices": (
@@ -133,7 +134,7 @@ def _cells(row: Struct) -> tuple[str, ...]:
                 row.plugin,
             )
         case EngineRow():
-            return row.name, row.summary, row.plugin
+            return row.name, row.summary, "\n".join(row.settings) or "-", row.plugin
         case DeviceRow():
             memory = format_bytes(row.memory_bytes) if row.memory_bytes else "-"
             return row.name, "yes" if row.available else "no", memory, row.description

@@ -7,20 +7,39 @@ from collections.abc import Hashable, Iterator, Sequence
 from kvprof.config import shown
 from kvprof.document import Document
 from kvprof.reports.balance import balance_sheet
+from kvprof.reports.contexts import contexts_sheets
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import SizeResult
+from kvprof.result import LogCheck, SizeResult
 from kvprof.units import format_bytes, format_ranges, format_ratio, format_tokens
 
 
 def size_sheets(document: Document) -> Sequence[Sheet]:
     """What each model keeps per token and per sequence, then the totals of each point asked for."""
     results = [result for result in document.results if isinstance(result, SizeResult)]
-    sheets = [_models_sheet(results), _totals_sheet(results)]
+    sheets = [_models_sheet(results), _totals_sheet(results), *contexts_sheets(results)]
     if any(result.plan for result in results):
         sheets.append(_plans_sheet(results))
+    sheets += [_log_sheet(result.log) for result in results if result.log]
     if any(cache.explain for result in results for cache in result.caches):
         sheets.append(_explain_sheet(results))
-    return [*sheets, *_balance_sheets(results)]
+    return [*sheets, *_balance_sheets(results), *_reasons_sheets(results)]
+
+
+def _log_sheet(log: LogCheck) -> Sheet:
+    """Each figure as predicted and as logged, and one sentence on all of them."""
+    columns = (Column("figure", "left"), Column("predicted"), Column("logged"), Column("agrees"))
+    rows = tuple(
+        (figure.name, figure.predicted, figure.actual, "yes" if figure.agrees else "NO")
+        for figure in log.figures
+    )
+    differing = [figure.name for figure in log.figures if not figure.agrees]
+    stated = (
+        f"{len(differing)} of {len(rows)} figures differ: {', '.join(differing)}"
+        if differing
+        else f"all {len(rows)} figures agree"
+    )
+    engine = f"vLLM {log.engine_version}" if log.engine_version else "vLLM"
+    return Sheet(f"Against {log.path}, a log of {engine}", columns, rows, (stated,))
 
 
 def _models_sheet(results: Sequence[SizeResult]) -> Sheet:
@@ -165,6 +184,17 @@ def _balance_sheets(results: Sequence[SizeResult]) -> Iterator[Sheet]:
         pools = f"{first.model.name}, engine {first.engine}, blocks of {first.block_size or '-'}"
         points = {(p.tokens, p.sequences): p for result in sharing for p in result.balance}
         yield balance_sheet(pools, [points[key] for key in sorted(points)])
+
+
+def _reasons_sheets(results: Sequence[SizeResult]) -> Iterator[Sheet]:
+    """Sentences under a title; each once, though many points share a plan."""
+    notes = dict.fromkeys(
+        f"{result.model.name}, {result.engine}: {reason.text}"
+        for result in results
+        for reason in result.reasons
+    )
+    if notes:
+        yield Sheet("Why", notes=tuple(notes))
 
 
 def _fits(result: SizeResult) -> str:

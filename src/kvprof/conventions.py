@@ -1,0 +1,128 @@
+"""What an engine's convention is made of: other element types for the caches of a bound layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from kvprof.config import ModelConfig
+from kvprof.dtypes import canonical_dtype
+from kvprof.errors import UsageError
+from kvprof.layout import Bound, Cache, CacheLayout, Layer, Tail
+
+_MODELOPT_FORMATS = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
+
+
+def with_caches(layout: CacheLayout, kept: Callable[[Cache], Cache | None]) -> CacheLayout:
+    """The layout with what ``kept`` makes of each cache; None drops it, and what is done to it."""
+
+    def of_layer(layer: Layer) -> Layer:
+        made = [(cache.key, kept(cache)) for cache in layer.owns]
+        owns = tuple(cache for _, cache in made if cache is not None)
+        dropped = {key for key, cache in made if cache is None}
+        does = tuple(a for a in layer.does if a.layer != layer.index or a.key not in dropped)
+        return replace(layer, owns=owns, does=does)
+
+    return replace(
+        layout,
+        layers=tuple(map(of_layer, layout.layers)),
+        draft=tuple(map(of_layer, layout.draft)),
+    )
+
+
+def is_latent(cache: Cache) -> bool:
+    """Whether a cache is multi-head latent attention's."""
+    return any(field.codec == "mla_latent" for field in cache.fields)
+
+
+def is_indexer(cache: Cache) -> bool:
+    """Whether a cache is what sparse attention chooses rows by."""
+    return any(field.codec == "mla_index" for field in cache.fields)
+
+
+def is_compressor(cache: Cache) -> bool:
+    """Whether a cache holds tokens that are not yet folded into an entry."""
+    return isinstance(cache.keep, Tail) or cache.key.endswith("_tail")
+
+
+def overlaps(cache: Cache) -> bool:
+    """Whether a compressor folds each token into two groups."""
+    return any(dim == ("series", 2) for field in cache.fields for dim in field.dims)
+
+
+def keys_and_values(cache: Cache) -> Cache:
+    """Keys and values apart, also where a model makes both of one thing (Gemma 4)."""
+    if [field.name for field in cache.fields] != ["kv"]:
+        return cache
+    (kv,) = cache.fields
+    return replace(cache, fields=(replace(kv, name="k"), replace(kv, name="v")))
+
+
+def model_dtype(config: ModelConfig) -> str:
+    """The config's dtype, bfloat16 when it has none."""
+    return canonical_dtype(config.dtype or "bfloat16", option=f"the dtype of {config.source}")
+
+
+def named_dtype(config: ModelConfig, name: str, default: str) -> str:
+    """The dtype that a field of the config names."""
+    value = config.text(name)
+    return canonical_dtype(value, option=f"{name} of {config.source}") if value else default
+
+
+def accept_dtype(engine: str, bound: Bound, accepted: Sequence[str]) -> None:
+    """Refuse a cache dtype that was asked for and that the engine does not have.
+
+    Raises
+    ------
+    UsageError
+        With what the engine has for this model.
+    """
+    if bound.cache_dtype_asked and bound.dtypes.cache not in accepted:
+        raise UsageError(
+            f"--cache-dtype {bound.dtypes.cache}: {engine} has no such cache for "
+            f"{bound.config.name!r}",
+            hint=f"It has auto, {', '.join(accepted)}.",
+        )
+
+
+def accept_state(engine: str, config: ModelConfig, cache: Cache, accepted: frozenset[str]) -> None:
+    """Refuse states of layers that the engine does not have. Raises UsageError."""
+    if cache.key not in accepted:
+        raise UsageError(
+            f"{engine} has no {cache.key!r} layers, which {config.name!r} keeps",
+            hint="Try --engine paged; `kvprof list engines` shows them all.",
+        )
+
+
+def modelopt_dtype(config: ModelConfig) -> str | None:
+    """The cache dtype that a checkpoint of ModelOpt asks for; None when it asks for none.
+
+    A static 8-bit float ``kv_cache_scheme``, or the name of a format in ``kv_cache_quant_algo``
+    (vLLM utils/torch_utils.py, get_kv_cache_quant_algo_string).
+    """
+    quantised = config.value("quantization_config")
+    if not isinstance(quantised, Mapping):
+        return None
+    method = quantised.get("quant_method")
+    if not isinstance(method, str) or not method.startswith("modelopt"):
+        return None
+    inner = quantised.get("quantization")
+    sections = [inner if isinstance(inner, Mapping) else quantised, quantised]
+    asked = (
+        section[name]
+        for name in ("kv_cache_scheme", "kv_cache_quant_algo")
+        for section in sections
+        if section.get(name)
+    )
+    return _format(next(asked, None))
+
+
+def _format(scheme: Any) -> str | None:
+    if isinstance(scheme, Mapping):
+        bits, is_float = scheme.get("num_bits"), scheme.get("type") == "float"
+        if is_float and bits == 8 and scheme.get("dynamic") is False:
+            return "fp8_e4m3"
+        return "nvfp4" if is_float and bits == 4 else None
+    return _MODELOPT_FORMATS.get(scheme.lower()) if isinstance(scheme, str) else None
