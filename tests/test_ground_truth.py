@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kvprof.plugins.engines.transformers_families import FAMILIES
 
 from kvprof.accounting import cache_groups, logical_bytes
 from kvprof.config_file import parse_config
 from kvprof.errors import ConfigError
 from kvprof.hookspecs import Engine
 from kvprof.model import Model, config_model, lay_out
-from kvprof.plugins.engines.transformers_families import FAMILIES
 from kvprof.registry import engine
 from kvprof.size import Request, place, size_model
 

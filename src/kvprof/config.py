@@ -248,24 +248,6 @@ class ModelConfig(Struct, frozen=True):
         fields = {**missing, **self.fields}
         return replace(self, fields=fields, defaults=self.defaults | missing.keys())
 
-    def section(self, name: str) -> ModelConfig:
-        """Another section of the document, as a config. Raises ConfigError when it has none."""
-        section = self.outer.get(name)
-        if not isinstance(section, Mapping):
-            self.refuse(f"has no {name}", hint="The layout cannot be known without it.")
-        return replace(self, fields=section)
-
-    def overlaid(self, fields: Mapping[str, Any]) -> ModelConfig:
-        """The same config with some of its fields replaced, as one of its layers has them."""
-        own = {**self.fields, **fields}
-        return replace(self, fields=own, defaults=self.defaults - fields.keys())
-
-    def with_defaults(self, defaults: Mapping[str, Any]) -> ModelConfig:
-        """The same config with fields that its config class would fill in when they are absent."""
-        filled = frozenset(defaults.keys() - self.fields.keys())
-        fields = {**defaults, **self.fields}
-        return replace(self, fields=fields, defaults=self.defaults | filled)
-
     def refuse(self, why: str, *, hint: str | None = None) -> NoReturn:
         """Raise the ConfigError that names this config."""
         raise ConfigError(f"{self.source}: {why}", hint=hint)
@@ -319,8 +301,13 @@ class ModelConfig(Struct, frozen=True):
         return next((found for name in _STATE_DTYPES if (found := self.text(name))), None)
 
 
+_FIRST_MEANING = {name: names for names in reversed(SPELLINGS.values()) for name in names}
+"""The spellings of what a field means first: some stand for a second thing in other families."""
+
+
 def _other_spellings(name: str) -> tuple[str, ...]:
-    return next((names for names in SPELLINGS.values() if name in names), ())
+    names = _FIRST_MEANING.get(name, ())
+    return tuple(other for other in names if _FIRST_MEANING[other] is names)
 
 
 def _spelled(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import click
 import msgspec
 import pytest
+from kvprof.plugins.engines.transformers_families import FAMILIES
 
 from kvprof.commands import VERBS, Session, kvprof
 from kvprof.config import SPELLINGS
@@ -23,7 +24,6 @@ from kvprof.document import RESULT_KINDS
 from kvprof.dtypes import CACHE_DTYPES
 from kvprof.layer_kinds import KIND_WORDS, ONLY_FIELDS
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
-from kvprof.plugins.engines.transformers_families import FAMILIES
 from kvprof.registry import registry
 
 ROOT = Path(__file__).parents[2]
