@@ -267,3 +267,172 @@ def test_sparse_layers_may_be_flagged() -> None:
 def test_sparse_attention_that_cannot_be(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         read(**fields)
+
+
+# ---------------------------------------------------------------- layers of their own
+
+
+def test_a_layers_own_fields_are_laid_over_the_configs() -> None:
+    """Gemma 4 as the library saves it; numbers may be padded with zeros."""
+    layout = read(
+        num_hidden_layers=3,
+        num_key_value_heads=4,
+        head_dim=16,
+        layer_types=["sliding_attention", "full_attention", "full_attention"],
+        sliding_window=8,
+        per_layer_config={"01": {"head_dim": 32}, "2": {"head_dim": 64, "num_key_value_heads": 1}},
+    )
+    assert [shapes(layout, i)["k"] for i in range(3)] == [(4, 16), (4, 32), (1, 64)]
+
+
+def test_lists_hold_a_value_for_each_layer() -> None:
+    """OpenELM."""
+    layout = read(num_kv_heads=[2, 4], num_attention_heads=[4, 8], head_dim=32)
+    assert [shapes(layout, i)["k"] for i in range(2)] == [(2, 32), (4, 32)]
+
+
+def test_nemotron_super_has_kv_heads_by_layer() -> None:
+    blocks = [
+        {"attention": {"n_heads_in_group": 4}},
+        {"attention": {"no_op": True}},
+    ]
+    layout = read(block_configs=blocks)
+    assert shapes(layout, 0)["k"] == (2, 32)
+    assert layout.layers[1].owns == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"per_layer_config": {"2": {}}}, "layer '2' of 2 layers"),
+        ({"per_layer_config": {"x": {}}}, "layer 'x' of 2 layers"),
+        ({"per_layer_config": {"0": 7}}, "must hold fields"),
+        ({"per_layer_config": 7}, "must hold fields by layer"),
+        ({"block_configs": [{"attention": {"n_heads_in_group": 3}}] * 2}, "does not divide"),
+        ({"num_kv_heads": [2, 4, 8]}, "num_kv_heads is"),
+    ],
+)
+def test_fields_by_layer_that_cannot_be(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read(**fields)
+
+
+def test_the_owner_of_a_cache_may_be_named() -> None:
+    """Mistral Large 4: a layer that shares a latent still keeps its indexer's keys."""
+    layout = read(
+        **{**MLA, "num_hidden_layers": 4},
+        index_head_dim=16,
+        kv_source_layers=[0, 0, 0, 3],
+        indexer_types=["full", "full", "shared", "full"],
+    )
+    keys = [[cache.key for cache in layer.owns] for layer in layout.layers]
+    assert keys == [["latent", "indexer"], ["indexer"], [], ["latent", "indexer"]]
+    assert any(a.layer == 0 and a.key == "latent" for a in layout.layers[2].does)
+
+
+def test_neighbours_may_share() -> None:
+    """Hunyuan Large: two layers, one cache."""
+    layout = read(num_hidden_layers=5, cla_share_factor=2, use_cla=True)
+    assert [len(layer.owns) for layer in layout.layers] == [1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [([0], "names 1 layers"), ([1, 1], "no owner"), ([0, -1], "kv_source_layers is -1")],
+)
+def test_owners_that_cannot_be(sources: list[int], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read(kv_source_layers=sources)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"index_topk_pattern": "FSF"}, [1, 0, 1]),
+        # every second from the layer before the offset on
+        ({"index_topk_freq": 2, "index_skip_topk_offset": 1}, [1, 0, 1]),
+        ({"index_topk_freq": 2, "index_skip_topk_offset": 2}, [1, 1, 0]),
+    ],
+)
+def test_short_forms_of_shared_indexers(fields: dict[str, Any], expected: list[int]) -> None:
+    layout = read(**MLA, index_head_dim=16, **fields)
+    kept = [sum(c.key == "indexer" for c in layer.owns) for layer in layout.layers]
+    assert kept == expected
+
+
+def test_a_pooled_indexer_keeps_a_key_for_a_pool_and_a_tail() -> None:
+    layout = read(**MLA, index_head_dim=16, index_kpool=4)
+    caches = {cache.key: cache for cache in layout.layers[0].owns}
+    assert caches["indexer"].entry_tokens == 4
+    assert str(caches["indexer_tail"].keep) == "Tail(4)"
+
+
+def test_cross_attention_may_have_heads_of_its_own() -> None:
+    layout = read(is_encoder_decoder=True, cross_num_key_value_heads=2, cross_head_dim=16)
+    own, cross = layout.layers[0].owns
+    assert (own.fields[0].shape, cross.fields[0].shape) == ((8, 32), (2, 16))
+    assert [a.mode for a in layout.layers[0].does if a.key == cross.key] == [Mode.READ]
+
+
+def test_inkling_convolves_what_it_keeps_and_what_it_makes() -> None:
+    layout = read(
+        layer_types=["hybrid_sliding", "hybrid"],
+        sliding_window_size=16,
+        swa_num_key_value_heads=2,
+        swa_head_dim=16,
+        conv_kernel_size=4,
+        rel_extent=16,
+    )
+    windowed = shapes(layout, 0)
+    assert windowed["k_conv_state"] == windowed["v_conv_state"] == (3, 2 * 16)
+    assert shapes(layout, 1)["k_conv_state"] == (3, 8 * 32)
+    assert shapes(layout, 1)["mlp_conv_state"] == (3, 256)
+
+
+def test_a_soft_prompt_is_kept_before_the_first_token() -> None:
+    layout = read(prompt_length=5, prompt_types=4)
+    prompt = layout.layers[0].owns[1]
+    assert (prompt.fields[0].shape, prompt.keep) == ((5, 8, 32), Once())
+    assert read(prompt_length=5).layers[0].owns[1:] == (), "MVP's is an option of its training"
+
+
+# ---------------------------------------------------------------- multi-token prediction
+
+
+def drafted(layout: CacheLayout) -> list[list[str]]:
+    return [[cache.key for cache in layer.owns] for layer in layout.draft]
+
+
+def test_predicting_layers_are_apart_and_numbered_on() -> None:
+    layout = read(num_nextn_predict_layers=2, sliding_window=16, sliding_window_pattern=2)
+    assert len(layout.layers) == 2
+    assert [layer.index for layer in layout.draft] == [2, 3]
+    assert drafted(layout) == [["attention"]] * 2, "of the kind that keeps every token"
+    assert drafted(read()) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({**MLA, "index_head_dim": 16, "num_nextn_predict_layers": 1}, [["latent", "indexer"]]),
+        ({"mtp_num_hidden_layers": 1}, [["attention"]]),
+        (
+            {
+                "num_nextn_predict_layers": 1,
+                "sliding_window": 16,
+                "layer_types": ["full_attention"] * 2 + ["sliding_attention"],
+            },
+            [["sliding_attention"]],
+        ),
+        (
+            {"num_mtp_modules": 2, "mtp_layers_block_type": ["full_attention", "moe"]},
+            [["attention"], []],
+        ),
+        (
+            {"num_nextn_predict_layers": 1, "mtp_layers_block_type": ["full_attention", "moe"]},
+            [["attention"], []],
+        ),
+    ],
+)
+def test_what_predicting_layers_keep(fields: dict[str, Any], expected: list[list[str]]) -> None:
+    assert drafted(read(**fields)) == expected

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
+from kvprof.bounds import bounded
 from kvprof.config import ModelConfig
 from kvprof.hookspecs import hookimpl
+from kvprof.layers import attention_cache, layer
 from kvprof.layout import CacheLayout
 from kvprof.reader import read_layout
 
@@ -29,6 +33,7 @@ class CrossAttention:
         {
             "bart",
             "blenderbot",
+            "blt_local_decoder",
             "m2m_100",
             "marian",
             "mbart",
@@ -47,10 +52,36 @@ class CrossAttention:
 
         Config classes of encoder-decoders say that they are some unless told otherwise.
         """
+        if config.model_type == "blt_local_decoder":
+            return _byte_latent(config)
         defaults = dict(DEFAULTS.get(config.model_type or "", {}))
         if config.model_type not in _DECODERS_WITHIN:
             defaults["is_encoder_decoder"] = True
         return read_layout(config.with_defaults(defaults))
+
+
+def _byte_latent(config: ModelConfig) -> CacheLayout:
+    """Byte Latent Transformer (2412.09871): local layers on bytes, global layers on patches.
+
+    The decoder reads ``cross_attn_k`` vectors of each patch; a patch is ``patch_size`` bytes, on
+    average where entropy ends them (configuration_blt.py).
+    """
+    encoder, latent = config.section("encoder_config"), config.section("global_config")
+    whole = config.overlaid(config.outer)
+    patch = whole.integer("patch_size")
+    local = attention_cache(encoder.kv_heads, encoder.head_dim)
+    decoding = attention_cache(config.kv_heads, config.head_dim)
+    of_patches = attention_cache(latent.kv_heads, latent.head_dim)
+    heads = config.kv_heads * whole.integer("cross_attn_k", default=1)
+    read = attention_cache(heads, config.head_dim)
+    rows = (
+        *[(local,)] * encoder.layers,
+        *[(replace(of_patches, key="patch_attention", entry_tokens=patch),)] * latent.layers,
+        *[(decoding, replace(read, key="patch_cross_attention", entry_tokens=patch))]
+        * config.layers,
+    )
+    layers = tuple(layer(index, *caches) for index, caches in enumerate(rows))
+    return bounded(config, CacheLayout(layers, config.heads))
 
 
 @hookimpl

@@ -20,12 +20,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 8,
     },
     "nemotron_h": {
-        "num_key_value_heads": 8,
+        "conv_kernel": 4,
+        "n_groups": 8,
         "mamba_num_heads": 128,
         "mamba_head_dim": 64,
         "ssm_state_size": 128,
-        "conv_kernel": 4,
-        "n_groups": 8,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
     },
 }
 """What the config classes fill in when a published config leaves it out."""

@@ -27,6 +27,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "gemma4_text": {
         "sliding_window_pattern": 6,
         "sliding_window": 512,
+        "num_attention_heads": 8,
         "num_key_value_heads": 4,
         "head_dim": 256,
     },

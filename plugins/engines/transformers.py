@@ -51,11 +51,20 @@ class Transformers:
                     known[cache] = _kept(cache, family, bound)
             return replace(layer, owns=tuple(k for c in layer.owns for k in known[c]))
 
-        return replace(layout, layers=tuple(map(kept, layout.layers)))
+        return _without_lost_accesses(replace(layout, layers=tuple(map(kept, layout.layers))))
 
     def plan(self, layout: CacheLayout, limits: Limits) -> AllocationPlan | None:
         """Place nothing: tensors grow as they must."""
         return None
+
+
+def _without_lost_accesses(layout: CacheLayout) -> CacheLayout:
+    there = {(layer.index, cache.key) for layer, cache in layout.caches()}
+    layers = (
+        replace(layer, does=tuple(a for a in layer.does if (a.layer, a.key) in there))
+        for layer in layout.layers
+    )
+    return replace(layout, layers=tuple(layers))
 
 
 def _kept(cache: Cache, family: Family, bound: Bound) -> tuple[Cache, ...]:

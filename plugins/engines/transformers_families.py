@@ -116,6 +116,8 @@ def _window_twice(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
 _INKLING = Family(_float32(*(f"{name}_conv_state" for name in ("k", "v", "attention", "mlp"))))
 
 FAMILIES = {
+    # modeling_blt.py computes the patches anew each step
+    "blt_local_decoder": Family(elsewhere=frozenset({"patch_attention", "patch_cross_attention"})),
     "deepseek_v4": Family(_window_twice),  # modeling_deepseek_v4.py: values are the keys again
     "dots3_note_text": Family(_float32("index_k")),  # modeling_dots3_note.py, Indexer.k_norm
     "falcon": Family(_falcon),  # modeling_falcon.py, _split_heads broadcasts

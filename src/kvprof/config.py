@@ -112,6 +112,8 @@ class ModelConfig(Struct, frozen=True):
         The raw fields; read them through the checked accessors.
     dtype
         The config's ``dtype`` or ``torch_dtype``, or None.
+    outer
+        The whole document, of which ``fields`` may be a section.
     defaults
         The fields that the config left to its class.
     reads
@@ -123,6 +125,7 @@ class ModelConfig(Struct, frozen=True):
     model_type: str | None
     fields: Mapping[str, Any]
     dtype: str | None = None
+    outer: Mapping[str, Any] = {}
     defaults: frozenset[str] = frozenset()
     reads: FieldReads | None = None
 
@@ -219,16 +222,31 @@ class ModelConfig(Struct, frozen=True):
             self.refuse(f"{name} is {shown(value)}; it must be a list")
         return value
 
+    def section(self, name: str) -> ModelConfig:
+        """Another section of the document, as a config. Raises ConfigError when it has none."""
+        section = self.outer.get(name)
+        if not isinstance(section, Mapping):
+            self.refuse(f"has no {name}", hint="The layout cannot be known without it.")
+        return replace(self, fields=section)
+
     def overlaid(self, fields: Mapping[str, Any]) -> ModelConfig:
         """The same config with some of its fields replaced, as one of its layers has them."""
         own = {**self.fields, **fields}
         return replace(self, fields=own, defaults=self.defaults - fields.keys())
 
     def with_defaults(self, defaults: Mapping[str, Any]) -> ModelConfig:
-        """The same config with fields that its config class would fill in when they are absent."""
-        filled = frozenset(defaults.keys() - self.fields.keys())
-        fields = {**defaults, **self.fields}
-        return replace(self, fields=fields, defaults=self.defaults | filled)
+        """The same config with fields that its config class would fill in when they are absent.
+
+        A field that is there under another spelling is not filled in.
+        """
+        missing = {
+            name: value
+            for name, value in defaults.items()
+            if name not in self.fields
+            and all(self.fields.get(other) is None for other in _other_spellings(name))
+        }
+        fields = {**missing, **self.fields}
+        return replace(self, fields=fields, defaults=self.defaults | missing.keys())
 
     def refuse(self, why: str, *, hint: str | None = None) -> NoReturn:
         """Raise the ConfigError that names this config."""
@@ -281,6 +299,15 @@ class ModelConfig(Struct, frozen=True):
     def state_dtype(self) -> str | None:
         """The dtype that the config names for recurrent state."""
         return next((found for name in _STATE_DTYPES if (found := self.text(name))), None)
+
+
+_FIRST_MEANING = {name: names for names in reversed(SPELLINGS.values()) for name in names}
+"""The spellings of what a field means first: some stand for a second thing in other families."""
+
+
+def _other_spellings(name: str) -> tuple[str, ...]:
+    names = _FIRST_MEANING.get(name, ())
+    return tuple(other for other in names if _FIRST_MEANING[other] is names)
 
 
 def _spelled(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:
     if quantised is not None:
         # Said of the checkpoint, on the outside; it may ask for a cache dtype.
         fields = {**fields, "quantization_config": quantised}
-    config = ModelConfig(name, source, model_type, fields)
+    config = ModelConfig(name, source, model_type, fields, outer=document)
     dtypes = (
         ModelConfig(name, source, model_type, section).text(field)
         for section in reversed(sections)

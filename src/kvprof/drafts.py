@@ -15,7 +15,8 @@ def draft_kinds(config: ModelConfig, kinds: Kinds) -> Kinds:
 
     Each is a decoder layer as the model's own with full attention (vLLM deepseek_mtp.py,
     glm4_moe_mtp.py, qwen3_next_mtp.py), unless words say what they are: as many words as there
-    are predictors, or those of which every predictor is made (Nemotron-H).
+    are predictors, also behind those of the layers (Step 3), or those of which every predictor is
+    made (Nemotron-H).
 
     Raises
     ------
@@ -25,8 +26,8 @@ def draft_kinds(config: ModelConfig, kinds: Kinds) -> Kinds:
     count = config.integer("draft_layers", default=0, minimum=0)
     if count > MAX_LAYERS:
         config.refuse(f"{count} predicting layers are more than the {MAX_LAYERS} that are read")
-    for name in _WORDS:
-        if count and (words := config.items(name)):
+    for words in (*map(config.items, _WORDS), (config.items("layer_types") or [])[len(kinds) :]):
+        if count and words:
             known = tuple(KIND_WORDS.get(str(word).lower(), "full") for word in words)
             return known if len(known) == count else (known * count)[:MAX_LAYERS]
     return (_predictor(kinds),) * count

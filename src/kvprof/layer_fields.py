@@ -45,11 +45,19 @@ def _fields_by_layer(config: ModelConfig, layers: int) -> list[dict[str, Any]]:
         if isinstance(values, list) and len(values) == layers:
             for fields, value in zip(own, values, strict=True):
                 fields[name] = value
+    for fields, rotated in zip(own, _rotated(config), strict=False):
+        if not rotated:
+            fields["qk_rope_head_dim"] = 0
     for index, numbered in _by_number(config, layers):
         own[index].update(numbered)
     for fields, block in zip(own, config.items("block_configs") or (), strict=False):
         fields.update(_block_fields(config, block))
     return own
+
+
+def _rotated(config: ModelConfig) -> list[Any]:
+    """Mistral Large 4: a latent of a layer without RoPE has no RoPE key beside it."""
+    return config.items("no_rope_layers") or [] if config.has("kv_lora_rank") else []
 
 
 def _by_number(config: ModelConfig, layers: int) -> Iterator[tuple[int, Mapping[str, Any]]]:

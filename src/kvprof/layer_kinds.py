@@ -51,6 +51,7 @@ STATE_FIELDS = {
 ONLY_FIELDS = {
     "mamba": ("mamba_d_state", "ssm_state_size", "state_size"),
     "linear": ("linear_num_key_heads",),
+    "kda": ("linear_num_heads",),
     "recurrent": ("lru_width",),
     "conv": ("conv_L_cache",),
     "lightning": ("attn_type_list",),
@@ -172,9 +173,12 @@ def _memory(config: ModelConfig) -> Kinds | None:
 def _from_words(config: ModelConfig, name: str, words: list[object]) -> Kinds:
     if not 1 <= len(words) <= MAX_LAYERS:
         config.refuse(f"{name} names {len(words)} layers; 1 to {MAX_LAYERS} are read")
-    if config.has("layers") and len(words) != config.layers:
-        config.refuse(f"{name} names {len(words)} layers, but there are {config.layers}")
-    return tuple(_kind(config, name, index, word) for index, word in enumerate(words))
+    layers = config.layers if config.has("layers") else len(words)
+    # Step 3 names its predicting layers too, last.
+    predicting = config.integer("draft_layers", default=0, minimum=0)
+    if len(words) not in (layers, layers + predicting):
+        config.refuse(f"{name} names {len(words)} layers, but there are {layers}")
+    return tuple(_kind(config, name, index, word) for index, word in enumerate(words[:layers]))
 
 
 def _kind(config: ModelConfig, name: str, index: int, word: object) -> str:

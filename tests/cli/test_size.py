@@ -242,3 +242,12 @@ def test_cache_dtypes(results, arch, dtype, per_token):
 def test_models_are_named_by_alias_and_in_any_case(results):
     found = results("size", "--model", "GPT2-XL", "--model", "gpt2-1.5b")
     assert [result["model"]["name"] for result in found] == ["gpt2-xl", "gpt2-xl"]
+
+
+def test_explain_says_which_fields_led_to_which_cache(results, run_cli):
+    (result,) = results("size", "--arch", "mla", "--explain")
+    (cache,) = result["caches"]
+    assert {"field": "kv_lora_rank", "value": 512, "default": False} in cache["explain"]
+    assert "kv_lora_rank=512" in run_cli("size", "--arch", "mla", "--explain").stdout
+    (silent,) = results("size", "--arch", "mla")
+    assert "explain" not in silent["caches"][0]
