@@ -107,7 +107,7 @@ def test_no_heads_no_scales_of_heads() -> None:
     dtypes = Dtypes(cache="fp8_per_token_head", state="bfloat16", model="bfloat16")
     with pytest.raises(UsageError, match=r"fp8_per_token_head scales heads.*'latent'"):
         bind(CacheLayout((layer(0, latent_cache(512, 64)),)), dtypes)
-    with pytest.raises(UsageError, match="holds no state"):
+    with pytest.raises(UsageError, match="cannot hold a state"):
         choose_dtypes("auto", "int8_per_token_head", config_dtype=None, config_state_dtype=None)
 
 

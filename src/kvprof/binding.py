@@ -59,7 +59,7 @@ def choose_dtypes(
         chosen_state = model if chosen in _CACHES_ONLY else chosen
     if chosen_state in _CACHES_ONLY:
         raise UsageError(
-            f"--state-dtype is {chosen_state}, a format of rows of caches, which holds no state",
+            f"--state-dtype is {chosen_state}, a format of cache rows, which cannot hold a state",
             hint="Try float32, bfloat16 or auto.",
         )
     return Dtypes(cache=chosen, state=chosen_state, model=model)

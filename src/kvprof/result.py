@@ -73,10 +73,7 @@ class PlanGroupFacts(Struct, frozen=True):
 
 
 class PlanFacts(Struct, frozen=True):
-    """How an engine that works in blocks places one sequence and fills its memory.
-
-    ``fits_one``: whether one sequence fits beside the blocks that no sequence gets.
-    """
+    """How an engine that works in blocks places one sequence and fills its memory."""
 
     groups: tuple[PlanGroupFacts, ...]
     bytes_per_block: int
@@ -85,7 +82,6 @@ class PlanFacts(Struct, frozen=True):
     bytes_per_sequence: int
     max_concurrency: float | None
     capacity_tokens: int | None
-    fits_one: bool | None = None
 
 
 class BalanceGroup(Struct, frozen=True):
@@ -157,7 +153,10 @@ class LogCheck(Struct, frozen=True):
 
 
 class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an architecture needs and what an engine reserves, for one point of the axes."""
+    """What an architecture needs and what an engine reserves, for one point of the axes.
+
+    ``fits_one``: whether one sequence fits beside the blocks that no sequence gets.
+    """
 
     model: ModelFacts
     engine: str
@@ -175,6 +174,7 @@ class SizeResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     balance: tuple[BalancePoint, ...] = ()
     contexts: tuple[ContextPoint, ...] = ()
     reasons: tuple[Reason, ...] = ()
+    fits_one: bool | None = None
     speculative: int = 0
     engine_options: dict[str, str] = {}
     log: LogCheck | None = None

@@ -178,6 +178,7 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
         plan=plan_facts(plan) if plan else None,
         balance=_balance(plan, request) if plan else (),
         reasons=plan_reasons(plan) if plan else (),
+        fits_one=plan.fits_one if plan else None,
         speculative=request.speculative,
         engine_options={
             name: value for owner, name, value in request.engine_options if owner == engine
@@ -266,5 +267,4 @@ def plan_facts(plan: AllocationPlan) -> PlanFacts:
         bytes_per_sequence=plan.peak_bytes,
         max_concurrency=plan.max_concurrency,
         capacity_tokens=plan.capacity_tokens,
-        fits_one=plan.fits_one,
     )

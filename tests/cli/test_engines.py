@@ -26,7 +26,7 @@ def test_the_plan_of_the_contract(results):
     assert plan["blocks_per_sequence"] == 6 * 257 + 256
     assert plan["max_concurrency"] == 32_768 / 1798
     assert plan["capacity_tokens"] == 32_768 * 4096 // 1798
-    assert plan["fits_one"] is True
+    assert result["fits_one"] is True
     assert [group["padding_layers"] for group in plan["groups"]] == [1, 1, 1, 1, 2, 2, 0]
     assert result["bytes"]["reserved"] == 7 * 1_310_720
     assert result["waste"]["group_padding"] == 8 * 131_072

@@ -156,8 +156,25 @@ def test_layers_are_dealt_as_vllm_deals_them(path: Path) -> None:
         pytest.skip("its config is not read")
     placed = place(model, VLLM, requested(plan, 8192)).plan
     assert placed is not None
+    names = [name for group in plan["groups"] for name in group["layers"]]
     for ours, theirs in zip(placed.groups, plan["groups"], strict=True):
-        assert list(ours.layers) == sorted({_index(name) for name in theirs["layers"]})
+        if path.stem in NUMBERED_APART:
+            kept = ours.parts[0].cache
+            owners = sorted(i for g in placed.groups for i in g.layers if g.parts[0].cache == kept)
+            kind = {_index(name) for name in names if _kind(name) == _kind(theirs["layers"][0])}
+            numbers = [sorted(kind).index(_index(name)) for name in theirs["layers"]]
+            assert [owners.index(layer) for layer in ours.layers] == numbers
+        else:
+            assert list(ours.layers) == sorted({_index(name) for name in theirs["layers"]})
+
+
+NUMBERED_APART = ("extra--Falcon-H1-7B", "extra--Zamba2-2.7B")
+"""Models whose modules vLLM does not number by layer: compared by their order among equals."""
+
+
+def _kind(name: str) -> str:
+    """A module's name without its numbers."""
+    return "".join(letter for letter in name if not letter.isdigit())
 
 
 def _index(name: str) -> int:

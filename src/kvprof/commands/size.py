@@ -113,7 +113,7 @@ def _sized(models: list[Model], options: dict[str, Any]) -> Iterator[SizeResult]
 
 def _warn_of_too_little(result: SizeResult, request: Request) -> None:
     """Say that an engine would not start: one sequence needs more than there is."""
-    if result.plan is not None and result.plan.fits_one is False:
+    if result.fits_one is False:
         longest = request.limits.max_model_len
         click.echo(
             f"kvprof: warning: {result.engine} holds no sequence of {longest:,} tokens of "
