@@ -13,6 +13,7 @@ Kinds = tuple[str, ...]
 KIND_WORDS = {
     **dict.fromkeys(("full_attention", "attention", "full", "global", "*"), "full"),
     **dict.fromkeys(("sliding_attention", "sliding", "local_attention", "local"), "sliding"),
+    "reference_sliding_attention": "full",  # of a prompt, whose own window begins behind it
     "chunked_attention": "chunked",
     **dict.fromkeys(("indexed_attention", "minimax_m3_sparse"), "full+indexer"),
     "cross_attention": "cross",
@@ -53,6 +54,8 @@ ONLY_FIELDS = {
     "linear": ("linear_num_key_heads",),
     "kda": ("linear_num_heads",),
     "recurrent": ("lru_width",),
+    "cca": ("cca_time0",),
+    "short_convolutions": ("rel_extent",),
     "conv": ("conv_L_cache",),
     "lightning": ("attn_type_list",),
     "compressed": ("compress_ratios",),
@@ -139,6 +142,14 @@ def _block_types(config: ModelConfig) -> Kinds | None:
     if config.has("attention_window_size"):
         cycle = ["sliding" if kind == "full" else kind for kind in cycle]
     return tuple(cycle[i % len(cycle)] for i in range(config.layers))
+
+
+def _cycles(config: ModelConfig) -> Kinds | None:
+    """What a config class makes of its layers when a config does not name them: a cycle."""
+    if (words := config.items("layer_types_cycle")) is None:
+        return None
+    cycle = [_kind(config, "layer_types_cycle", i, word) for i, word in enumerate(words)]
+    return tuple(cycle[i % len(cycle)] for i in range(config.layers)) if cycle else None
 
 
 def _attention_types(config: ModelConfig) -> Kinds | None:
@@ -280,6 +291,9 @@ def _windows(config: ModelConfig) -> Kinds | None:
     if not config.has("window") or not config.flag("use_sliding_window", default=True):
         return None
     layers = config.layers
+    if config.has("global_attn_every_n_layers") and config.has("local_attention"):  # ModernBERT
+        every = config.integer("global_attn_every_n_layers")
+        return tuple("sliding" if i % every else "full" for i in range(layers))
     patterns = ("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers")
     if config.has(*patterns):
         value = next(config.value(name) for name in patterns if config.has(name))
@@ -321,6 +335,7 @@ _RULES = (
     _states_only,
     _block_configs,
     _flags,
+    _cycles,
     _windows,
     _chunks,
 )
