@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kvprof.catalogue import read_catalogue
 from kvprof.config import SPELLINGS, ModelConfig
-from kvprof.config_file import LANGUAGE_SECTIONS, read_document
+from kvprof.config_file import LANGUAGE_SECTIONS, decode_config
 from kvprof.errors import ConfigError, PluginError, UsageError
 from kvprof.gguf.config import gguf_config
 from kvprof.layer_kinds import KIND_WORDS
@@ -71,7 +71,7 @@ def test_fields_of_any_kind(
     document = {name: value for name, value in (config | changes).items() if name not in missing}
     raw = json.dumps(document).encode()
     try:
-        read = read_document(raw, name="untrusted", source="untrusted")
+        read = decode_config(raw, name="untrusted", source="untrusted")
     except ConfigError:
         return
     answered(read)
@@ -80,7 +80,7 @@ def test_fields_of_any_kind(
 @given(raw=st.binary(max_size=200))
 def test_bytes_of_any_kind(raw: bytes) -> None:
     try:
-        read = read_document(raw, name="untrusted", source="untrusted")
+        read = decode_config(raw, name="untrusted", source="untrusted")
     except ConfigError:
         return
     answered(read)

@@ -100,7 +100,7 @@ def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, latent: bool) -> Ca
     if cache.key.endswith("_overlap"):
         return None  # in the window of the compressor
     if isinstance(cache.keep, Tail):
-        if config.model_type not in _RECORDS:
+        if config.model_type != "deepseek_v4":  # V4.1, GLM-5.3 and others keep rings
             raise UsageError(
                 f"kvprof does not know how vllm keeps {cache.key!r} of {config.name!r}",
                 hint="Try --engine paged.",

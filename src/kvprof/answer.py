@@ -29,6 +29,8 @@ class Given(Struct, frozen=True, kw_only=True, omit_defaults=True):
     weights_bytes: int | None = None
     block_size: int | None = None
     block_sizes: tuple[int, ...] = ()
+    tensor_parallel: int = 1
+    engine_options: dict[str, str] = {}
 
 
 class FitRow(Struct, frozen=True, tag_field="about", tag="fit"):

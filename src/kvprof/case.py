@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvprof.answer import BlockSizeRow, FitRow, Given, SolveResult
+from kvprof.engine_options import chosen_options
 from kvprof.hookspecs import Engine
 from kvprof.model import Model
 from kvprof.paging import paged_plan
@@ -79,6 +80,11 @@ def solve_result(case: Case, question: str, given: Given, solution: Solution) ->
     plan = placement.plan
     if question != "block_size" and plan is not None:
         given = replace(given, block_size=base_block_size(plan))
+    given = replace(
+        given,
+        tensor_parallel=case.request.tensor_parallel,
+        engine_options=dict(chosen_options(case.engine, case.request.engine_options)),
+    )
     weights = given.weights_bytes if question == "memory" else None
     answer = solution.answer
     return SolveResult(

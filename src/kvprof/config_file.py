@@ -38,6 +38,18 @@ def read_config(path: str | Path) -> ModelConfig:
     ConfigError
         When the file is missing, too large, not JSON, nested too deeply, or no model's config.
     """
+    document, name, source = read_document(path)
+    return parse_config(document, name=name, source=source)
+
+
+def read_document(path: str | Path) -> tuple[Any, str, str]:
+    """A decoded config.json, what its model is called and where it was found.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, too large, not JSON or nested too deeply.
+    """
     file = Path(path)
     try:
         if file.is_dir():
@@ -52,23 +64,28 @@ def read_config(path: str | Path) -> ModelConfig:
             "--model takes a name of `kvprof list models`.",
         ) from None
     named_after_folder = file.name == "config.json" and file.resolve().parent.name
-    return read_document(raw, name=named_after_folder or file.stem, source=str(file))
+    return decode_document(raw, str(file)), named_after_folder or file.stem, str(file)
 
 
-def read_document(raw: bytes, *, name: str, source: str) -> ModelConfig:
-    """A `ModelConfig` from the bytes of a config.json.
+def decode_config(raw: bytes, *, name: str, source: str) -> ModelConfig:
+    """A `ModelConfig` from the bytes of a config.json. Raises as `read_config` does."""
+    return parse_config(decode_document(raw, source), name=name, source=source)
+
+
+def decode_document(raw: bytes, source: str) -> Any:
+    """A config.json decoded.
 
     Raises
     ------
     ConfigError
-        When they are too many, not JSON, nested too deeply, or no model's config.
+        When its bytes are too many, not JSON or nested too deeply.
     """
     if len(raw) > MAX_CONFIG_BYTES:
         raise ConfigError(
             f"{source}: larger than {MAX_CONFIG_BYTES} bytes, which no config.json is",
             hint="Is it the weights or their index? Give the model's config.json.",
         )
-    return parse_config(_parse_json(raw, source), name=name, source=source)
+    return _parse_json(raw, source)
 
 
 def parse_config(document: Any, *, name: str, source: str) -> ModelConfig:

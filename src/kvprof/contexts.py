@@ -15,7 +15,7 @@ CONTEXTS = (1024, 8192, 32_768, 131_072)
 
 
 def context_points(case: Case) -> tuple[ContextPoint, ...]:
-    """One point for each of `CONTEXTS`, planned for sequences of that length in the request's memory.
+    """One point for each of `CONTEXTS`, planned for sequences of that length.
 
     Raises
     ------

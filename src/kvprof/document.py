@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +14,7 @@ from kvprof import __version__
 from kvprof.answer import SolveResult
 from kvprof.profile_result import ProfileResult
 from kvprof.result import (
+    AgreementResult,
     ArchitectureRow,
     CatalogueRow,
     CheckResult,
@@ -24,7 +26,7 @@ from kvprof.result import (
 
 SCHEMA_VERSION = "1.0"
 
-RESULT_KINDS: dict[str, type[Struct]] = {
+RESULT_KINDS: dict[str, type[Struct] | UnionType] = {
     "size": SizeResult,
     "profile": ProfileResult,
     "solve": SolveResult,
@@ -32,10 +34,16 @@ RESULT_KINDS: dict[str, type[Struct]] = {
     "architectures": ArchitectureRow,
     "engines": EngineRow,
     "devices": DeviceRow,
-    "check": CheckResult,
+    "check": CheckResult | AgreementResult,
     "doctor": DoctorRow,
 }
 """The kinds of document, and what one of its results is."""
+
+
+def result_types(kind: str) -> tuple[type[Struct], ...]:
+    """What a result of a document of that kind may be."""
+    types = RESULT_KINDS[kind]
+    return get_args(types) or (types,)
 
 
 class Document(Struct, frozen=True):
@@ -61,15 +69,19 @@ def document_json(document: Document, environment: dict[str, Any]) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of every document, made from the types above."""
-    kinds = list(RESULT_KINDS)
+    types = [(kind, type_) for kind in RESULT_KINDS for type_ in result_types(kind)]
     schemas, components = msgspec.json.schema_components(
-        RESULT_KINDS.values(), ref_template="#/$defs/{name}"
+        [type_ for _, type_ in types], ref_template="#/$defs/{name}"
     )
+    results: dict[str, list[dict[str, Any]]] = {}
+    for (kind, _), schema in zip(types, schemas, strict=True):
+        results.setdefault(kind, []).append(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"kvprof document, schema version {SCHEMA_VERSION}",
         "oneOf": [
-            _envelope_schema(kind, schema) for kind, schema in zip(kinds, schemas, strict=True)
+            _envelope_schema(kind, shapes[0] if len(shapes) == 1 else {"anyOf": shapes})
+            for kind, shapes in results.items()
         ],
         "$defs": components,
     }

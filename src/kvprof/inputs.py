@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from kvprof.config import ModelConfig
-from kvprof.config_file import MAX_CONFIG_BYTES, read_config, read_document
+from kvprof.config_file import MAX_CONFIG_BYTES, decode_config, read_config
 from kvprof.errors import ConfigError
 from kvprof.registry import registry
 
@@ -70,7 +70,7 @@ def _from_stdin() -> ModelConfig:
     raw = sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1)
     if not raw:
         raise ConfigError("standard input is empty, where --config - reads a config.json")
-    return read_document(raw, name=STDIN_SOURCE, source=STDIN_SOURCE)
+    return decode_config(raw, name=STDIN_SOURCE, source=STDIN_SOURCE)
 
 
 def _may_be_of_the_hub(text: str) -> bool:
@@ -89,4 +89,4 @@ def _from_hub(model_id: str) -> ModelConfig:
             hint="A repository of GGUF files has none: give one of those files.",
         )
     name = model_id.partition("@")[0].rpartition("/")[2]
-    return read_document(file.read_bytes(), name=name, source=f"{PREFIX}{model_id}")
+    return decode_config(file.read_bytes(), name=name, source=f"{PREFIX}{model_id}")

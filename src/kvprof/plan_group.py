@@ -210,12 +210,12 @@ class PlanGroup(Struct, frozen=True):
             shares = self._row_shares(part, tokens, encoder_tokens)
             for name, rows in zip(_ROW_SHARES, shares, strict=True):
                 wastes[name] += rows * size
-            padding = part.page_bytes * len(part.layers) - self._rows_in(part) * size
+            padding = part.page_bytes * len(part.layers) - self.rows_in(part) * size
             wastes["padding"] += len(blocks) * padding
         wastes["group_padding"] = len(blocks) * self.filler_bytes
         return wastes
 
-    def _rows_in(self, part: Part) -> int:
+    def rows_in(self, part: Part) -> int:
         """Rows of a part in each block."""
         if part.cache.entry_tokens == self.entry_tokens:
             return self.rows_per_block
@@ -230,7 +230,7 @@ class PlanGroup(Struct, frozen=True):
             return 0, 0, 0, 0, 0
         if isinstance(self.keep, Once):
             return 1, 0, len(blocks) - 1, 0, 0
-        per_block = self._rows_in(part)
+        per_block = self.rows_in(part)
         cache = part.cache
         needed = held(cache, tokens, encoder_tokens)
         first = self.rows(tokens, encoder_tokens).start * self.entry_tokens // cache.entry_tokens

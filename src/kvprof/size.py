@@ -28,6 +28,7 @@ from kvprof.layout import Bound, CacheLayout, Clock
 from kvprof.model import Model
 from kvprof.page_order import PageOrder
 from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits
+from kvprof.reasons import plan_reasons
 from kvprof.registry import call_plugin, registry
 from kvprof.result import (
     BalancePoint,
@@ -176,6 +177,7 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
         caches=tuple(_cache_facts(group, request) for group in needed),
         plan=plan_facts(plan) if plan else None,
         balance=_balance(plan, request) if plan else (),
+        reasons=plan_reasons(plan) if plan else (),
         speculative=request.speculative,
         engine_options={
             name: value for owner, name, value in request.engine_options if owner == engine

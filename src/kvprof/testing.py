@@ -11,12 +11,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from kvprof.binding import Dtypes, bind
 from kvprof.config import ModelConfig
-from kvprof.config_file import parse_config
+from kvprof.config_file import parse_config, read_document
 from kvprof.conformance import layout_problems
 from kvprof.dtypes import PLAIN_DTYPES
 from kvprof.errors import KvprofError
@@ -53,6 +54,51 @@ def check_architecture(
         name = getattr(architecture, "name", architecture)
         raise ConformanceError("\n- ".join([f"{name} does not conform:", *problems]))
     return layout
+
+
+def check_against_transformers(
+    config: Mapping[str, Any] | str | Path, *, engine: str = "transformers"
+) -> None:
+    """Assert that a config is laid out as transformers keeps it, layer by layer, to the byte.
+
+    A small model of the same pattern, of random weights, is run on the CPU. Needs the extra
+    ``kvprof[transformers]``; nothing is fetched, and no code that comes with a model is run.
+
+    Parameters
+    ----------
+    config
+        The fields of a config.json, its path, or the name of an architecture, whose reference
+        model is taken.
+    engine
+        The engine whose convention says what the library keeps.
+
+    Raises
+    ------
+    ConformanceError
+        With the first layers that differ, for each number of tokens.
+    ConfigError
+        When kvprof cannot read the config, or transformers cannot run it.
+    DeviceError
+        When transformers or torch is not installed.
+    """
+    from kvprof.against.agreement import agreement  # noqa: PLC0415
+
+    document, name, source = _document(config)
+    results = agreement(document, name=name, source=source, engine=engine)
+    if reasons := [f"at {r.tokens} tokens, {p}" for r in results for p in r.problems]:
+        raise ConformanceError(
+            "\n- ".join([f"{name}: the layout and what transformers keeps differ:", *reasons])
+        )
+
+
+def _document(config: Mapping[str, Any] | str | Path) -> tuple[Mapping[str, Any], str, str]:
+    if isinstance(config, Mapping):
+        return config, str(config.get("model_type", "config")), "the given config"
+    if isinstance(config, str) and config in registry().architectures:
+        reference = registry().architecture(config).what.reference
+        row = registry().model(reference)
+        return row.config, row.name, f"the reference of {config}"
+    return read_document(config)
 
 
 def conformance(

@@ -119,6 +119,7 @@ def test_solving_with_every_engine(results):
         )
         # 4,096 tokens of 65,536 B on each of two ranks: 256 MiB.
         assert result["answer"] == 160
+        assert result["given"]["tensor_parallel"] == 2
 
 
 def test_profiles_of_what_the_allocator_follows(results, fails):

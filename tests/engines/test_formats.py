@@ -124,17 +124,17 @@ def test_an_index_beside_latents_is_fp8_with_scales() -> None:
         assert (eight_bits["latent_scale"], eight_bits["k_rope"]) == ("float32", "bfloat16")
 
 
-def compressed(model_type: str, rope: int = 64) -> Model:
+def compressed(model_type: str, *, buffers: bool = True) -> Model:
     """Layers of DeepSeek V4: a window, an entry for 4 tokens and the buffer that it comes from."""
     config = parse_config({**LLAMA, "model_type": model_type}, name="it", source="it")
-    fields = latent_cache(448, rope).fields
+    fields = latent_cache(448, 64).fields
     tail = tuple(Field(name, (("series", 2), ("dim", 512)), MODEL) for name in ("kv", "gate"))
     caches = (
         Cache("window", fields, Last(128)),
         Cache("latent", fields, All(), entry_tokens=4),
         Cache("latent_tail", tail, Tail(4)),
         Cache("latent_overlap", tail, Last(1), entry_tokens=4),
-    )
+    )[: 4 if buffers else 2]
     return Model(config, CacheLayout((layer(0, *caches),)), "mla", "by hand", inferred=False)
 
 
@@ -151,7 +151,8 @@ def test_the_records_of_deepseek_v4_are_forced() -> None:
     for model_type, scale in (("deepseek_v4", (8,)), ("deepseek_v41", (14,))):
         for asked in ({}, {"cache_dtype": "fp8"}):
             request = Request(tokens=1, **asked)  # type: ignore[arg-type]
-            placed = place(compressed(model_type), registry().engine("vllm").what, request)
+            model = compressed(model_type, buffers=False)
+            placed = place(model, registry().engine("vllm").what, request)
             shapes = {field.name: field.shape for field in placed.kept.layers[0].owns[0].fields}
             assert shapes["latent_scale"] == scale
     with pytest.raises(UsageError, match="no such cache"):
@@ -160,7 +161,7 @@ def test_the_records_of_deepseek_v4_are_forced() -> None:
 
 def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(UsageError, match="does not know how vllm keeps 'latent_tail'"):
-        dtypes_of(compressed("another"), "vllm")
+        dtypes_of(compressed("deepseek_v41"), "vllm")
     with pytest.raises(UsageError, match="compressed attention"):
         dtypes_of(compressed("deepseek_v4"), "sglang")
 

@@ -20,14 +20,14 @@ with atheris.instrument_imports(include=["kvprof"]):
 
     from kvprof.catalogue import read_catalogue
     from kvprof.config import SPELLINGS, ModelConfig
-    from kvprof.config_file import LANGUAGE_SECTIONS, read_document
+    from kvprof.config_file import LANGUAGE_SECTIONS, decode_config
     from kvprof.layer_kinds import KIND_WORDS
 
 SEEDS = [json.dumps(model.config).encode() for model in read_catalogue()]
 
 
 def one(data: bytes) -> None:
-    size_everywhere(lambda: read_document(data, name="fuzzed", source="fuzzed"))
+    size_everywhere(lambda: decode_config(data, name="fuzzed", source="fuzzed"))
 
 
 def asked_for() -> set[str]:

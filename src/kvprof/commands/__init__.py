@@ -14,7 +14,7 @@ VERBS = {
     "size": "Say what a model keeps and what an engine reserves, without touching memory.",
     "solve": "Find the longest context, most sequences, least memory or best block size.",
     "list": "List architectures, engines, devices or models.",
-    "check": "Check that an architecture plugin conforms.",
+    "check": "Check that a plugin conforms, or that a config is laid out as transformers keeps it.",
     "doctor": "Say what this installation and this machine can do.",
     "schema": "Print the JSON Schema of every document.",
 }

@@ -22,7 +22,6 @@ from kvprof.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from kvprof.case import Case
     from kvprof.model import Model
     from kvprof.result import SizeResult
     from kvprof.size import Request
@@ -88,7 +87,10 @@ def command(session: Any, /, **options: Any) -> None:
 
 
 def _sized(models: list[Model], options: dict[str, Any]) -> Iterator[SizeResult]:
+    from msgspec.structs import replace  # noqa: PLC0415
+
     from kvprof.case import Case  # noqa: PLC0415
+    from kvprof.contexts import context_points  # noqa: PLC0415
     from kvprof.engine_options import refuse_strays  # noqa: PLC0415
     from kvprof.explain import explained  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
@@ -103,18 +105,10 @@ def _sized(models: list[Model], options: dict[str, Any]) -> Iterator[SizeResult]
             _warn_of_too_little(result, request)
             if options["explain"]:
                 result = explained(result, model)
-            yield _compared(result, Case(model, engine, request), len(engines))
-
-
-def _compared(result: SizeResult, case: Case, engines: int) -> SizeResult:
-    """The result with why its plan is as it is and, of several engines, the usual contexts."""
-    from msgspec.structs import replace  # noqa: PLC0415
-
-    from kvprof.contexts import context_points  # noqa: PLC0415
-    from kvprof.reasons import reasons  # noqa: PLC0415
-
-    points = context_points(case) if engines > 1 else ()
-    return replace(result, contexts=points, reasons=reasons(result))
+            if len(engines) > 1:
+                points = context_points(Case(model, engine, request))
+                result = replace(result, contexts=points)
+            yield result
 
 
 def _warn_of_too_little(result: SizeResult, request: Request) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kvprof.document import Document, document_json
 from kvprof.reports.sheet import Sheet
+from kvprof.result import AgreementResult
 
 
 def render(document: Document, format_: str, *, terminal: bool = False) -> str:
@@ -42,6 +43,11 @@ def sheets_of(document: Document) -> Sequence[Sheet]:
         from kvprof.reports.solve import solve_sheets  # noqa: PLC0415
 
         return solve_sheets(document)
+    agreements = [r for r in document.results if isinstance(r, AgreementResult)]
+    if agreements:
+        from kvprof.reports.agreement import agreement_sheets  # noqa: PLC0415
+
+        return agreement_sheets(agreements)
     from kvprof.reports.listing import listing_sheets  # noqa: PLC0415
 
     return listing_sheets(document)

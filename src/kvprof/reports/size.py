@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 
 from kvprof.config import shown
@@ -9,7 +10,7 @@ from kvprof.document import Document
 from kvprof.reports.balance import balance_sheet
 from kvprof.reports.contexts import contexts_sheets
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import LogCheck, SizeResult
+from kvprof.result import LogCheck, PlanGroupFacts, SizeResult
 from kvprof.units import format_bytes, format_ranges, format_ratio, format_tokens
 
 
@@ -116,35 +117,57 @@ def _wasted(result: SizeResult) -> float:
 
 
 def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
+    """Groups of each plan, those that are alike on one line."""
+    seen: dict[tuple[str, ...], int] = {}
+    for result in results:
+        if result.plan is not None:
+            seen |= Counter(_group_cells(result, group) for group in result.plan.groups)
+    groups = any(count > 1 for count in seen.values())
+    phantoms = any(cells[_PHANTOMS] not in ("0", "-") for cells in seen)
     columns = (
         Column("model", "left"),
         Column("engine", "left"),
         Column("group", "left"),
+        *((Column("groups"),) if groups else ()),
         Column("layers"),
+        *((Column("phantoms"),) if phantoms else ()),
         Column("block"),
         Column("page"),
         Column("blocks/sequence"),
         Column("fits"),
     )
-    rows = dict.fromkeys(
+    rows = tuple(
         (
-            result.model.name,
-            result.engine,
-            group.keep,
-            str(len(group.layers)),
-            format_tokens(group.block_size),
-            format_bytes(group.page_bytes),
-            f"{group.blocks_per_sequence:,}",
-            _fits(result),
+            *cells[:3],
+            *((str(count),) if groups else ()),
+            cells[3],
+            *((cells[_PHANTOMS],) if phantoms else ()),
+            *cells[_PHANTOMS + 1 :],
         )
-        for result in results
-        if result.plan
-        for group in result.plan.groups
+        for cells, count in seen.items()
     )
     return Sheet(
         "Plans: the most that a sequence of --max-model-len (else --tokens) ever holds",
         columns,
-        tuple(rows),
+        rows,
+    )
+
+
+_PHANTOMS = 4
+"""Where `_group_cells` has the padding layers."""
+
+
+def _group_cells(result: SizeResult, group: PlanGroupFacts) -> tuple[str, ...]:
+    return (
+        result.model.name,
+        result.engine,
+        group.keep,
+        str(len(group.layers)),
+        "-" if group.padding_layers is None else str(group.padding_layers),
+        format_tokens(group.block_size),
+        format_bytes(group.page_bytes),
+        f"{group.blocks_per_sequence:,}",
+        _fits(result),
     )
 
 

@@ -1,0 +1,1 @@
+"""Layouts against what a real implementation keeps: a config in, both counts for each layer out."""

@@ -1,0 +1,132 @@
+"""A config in, the model that transformers makes of it out; of the config nothing is run.
+
+Its fields go to the library's own class for its model type, without those that name code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from kvprof.against.shrink import CAPS_OF_MLPS
+from kvprof.config import SPELLINGS
+from kvprof.config_file import LANGUAGE_SECTIONS
+from kvprof.errors import ConfigError
+
+_MAX_LAYERS = 512
+_MAX_PARAMETERS = 2**29
+_UNSAFE = ("auto_map", "quantization_config", "attn_implementation", "experts_implementation")
+"""Fields that make the library import code, fetch kernels or need another package."""
+_NOT_OF_THE_CLASS = ("model_type", "dtype", "torch_dtype")
+_CAUSAL = "AutoModelForCausalLM"
+"""Of an encoder-decoder this would be the decoder without its cross attention."""
+_FACTORIES = (
+    _CAUSAL,
+    "AutoModelForSeq2SeqLM",
+    "AutoModelForSpeechSeq2Seq",
+    "AutoModelForImageTextToText",
+    "AutoModelForMultimodalLM",
+    "AutoModel",
+)
+
+
+def _candidates(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a config that may be run, the language model by itself first."""
+    sections = [dict(document)]
+    while True:
+        # The decoder of an encoder-decoder keeps cross attention only with its encoder.
+        names = [n for n in LANGUAGE_SECTIONS if n != "decoder" or "encoder" not in sections[-1]]
+        inner = (sections[-1].get(name) for name in names)
+        found = next((section for section in inner if isinstance(section, Mapping)), None)
+        if found is None:
+            break
+        sections.append(dict(found))
+    return [_safe(section) for section in reversed(sections) if section.get("model_type")]
+
+
+def _safe(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _plain(value)
+        for name, value in section.items()
+        if name not in _UNSAFE and not name.startswith("_")
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value without unsafe fields; infinity, which JSON lacks, as the library saves it."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    number = value.get("__float__")
+    return float(number) if number in ("Infinity", "-Infinity", "NaN") else _safe(value)
+
+
+def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
+    """The library's config and its factory of the first part of a config that it can run.
+
+    Raises
+    ------
+    ConfigError
+        When the library knows no model type of it.
+    """
+    candidates = _candidates(document)
+    known = [c for c in candidates if c["model_type"] in transformers.CONFIG_MAPPING]
+    for section in known:
+        _refuse_deep(section)
+        fields = {k: v for k, v in section.items() if k not in _NOT_OF_THE_CLASS}
+        class_ = transformers.CONFIG_MAPPING[section["model_type"]]
+        config = class_.from_dict(_left_to_the_class(class_) | fields)
+        names = [n for n in _FACTORIES if n != _CAUSAL or not config.is_encoder_decoder]
+        for factory in (getattr(transformers, name, None) for name in names):
+            if factory is not None and type(config) in factory._model_mapping:
+                return config, factory
+    named = ", ".join(repr(c["model_type"])[:60] for c in known or candidates) or "none"
+    raise ConfigError(
+        f"transformers {transformers.__version__} "
+        f"{'has no language model of' if known else 'does not know'} the model type {named}",
+        hint="A newer transformers may; code that comes with a model is never run.",
+    )
+
+
+def _left_to_the_class(class_: Any) -> dict[str, int]:
+    """Inner sizes and experts that a config may leave out, made small: no cache depends on them."""
+    defaults = vars(class_())
+    mamba = "expand" in defaults and "state_size" in defaults  # its inner size is its states'
+    return {
+        name: min(defaults[name], most)
+        for name, most in CAPS_OF_MLPS.items()
+        if isinstance(defaults.get(name), int) and not mamba
+    }
+
+
+def _refuse_deep(section: Mapping[str, Any]) -> None:
+    for name in (*SPELLINGS["layers"], "encoder_layers", "num_encoder_layers", "depth"):
+        layers = section.get(name)
+        if isinstance(layers, int) and layers > _MAX_LAYERS:
+            raise ConfigError(
+                f"{name} is {layers}; models of at most {_MAX_LAYERS} layers are run",
+                hint="The same pattern with fewer layers proves as much.",
+            )
+    for inner in section.values():
+        if isinstance(inner, Mapping):
+            _refuse_deep(inner)
+
+
+def make_model(config: Any, factory: Any, dtype: Any, torch: Any) -> Any:
+    """A model of random weights. Raises ConfigError when it is too large to be run."""
+    make = partial(factory.from_config, config, dtype=dtype, attn_implementation="eager")
+    with torch.device("meta"):
+        parameters = _elements(make())
+    if parameters > _MAX_PARAMETERS:
+        raise ConfigError(
+            f"even made small the model has {parameters} weights; at most {_MAX_PARAMETERS} "
+            "are run",
+            hint="Heads and widths are divided by common powers of two; these have few.",
+        )
+    return make().eval()
+
+
+def _elements(model: Any) -> int:
+    return sum(held.numel() for held in (*model.parameters(), *model.buffers()))
