@@ -57,6 +57,9 @@ SIZES = {
         ("cohere2", {}, ["Last(4096)"] * 3 + ["All"] + ["Last(4096)"] * 2),
         ("olmo3", {}, ["Last(4096)"] * 3 + ["All"] + ["Last(4096)"] * 2),
         ("gpt_oss", {}, ["Last(128)", "All"] * 3),
+        ("cwm", {"sliding_window": 64}, ["All"] + ["Last(64)"] * 3 + ["All", "Last(64)"]),
+        ("vaultgemma", {"sliding_window": 64}, ["Last(64)", "All"] * 3),
+        ("modernbert-decoder", {}, ["All", "Last(64)", "Last(64)"] * 2),
         ("mistral", {}, ["Last(4096)"] * 6),
         ("mistral", {"sliding_window": None}, ["All"] * 6),  # v0.2 and later say null
         ("llama", {}, ["All"] * 6),
@@ -160,3 +163,9 @@ def test_a_latent_has_no_default() -> None:
 )
 def test_a_label_is_what_the_layout_shows(label: str, fields: dict[str, Any]) -> None:
     assert laid_out(model_type="llama", **{**SIZES, **fields}).architecture == label
+
+
+def test_a_default_yields_to_another_spelling_of_the_same_thing() -> None:
+    """Gemma's class says 256; some configs say `kv_channels`."""
+    cache = laid_out(model_type="gemma", **SIZES, kv_channels=96).layout.layers[0].owns[0]
+    assert cache.fields[0].shape == (4, 96)

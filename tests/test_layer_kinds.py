@@ -103,6 +103,12 @@ def layers(count: int, **fields: Any) -> dict[str, Any]:
             "MMMMFMMMMMMMFMMM",
         ),
         (layers(3, attn_layer_period=3, mamba_d_state=16), "FMM"),
+        # AFMoE counts from 1, ModernBERT from 0
+        (layers(4, sliding_window=64, global_attn_every_n_layers=2), "SFSF"),
+        (
+            layers(4, sliding_window=64, local_attention=128, global_attn_every_n_layers=2),
+            "FSFS",
+        ),
         # EXAONE 4 spells its cycle
         (layers(6, sliding_window=64, sliding_window_pattern="LLLG"), "SSSFSS"),
         # Qwen3-Next: every 4th, counted from 1

@@ -137,4 +137,8 @@ FAMILIES = {
         path="buckets are int64 where the prefill was longer than lsh_attn_chunk_length, and "
         "float32 where decoding went past it; prefills are padded to whole chunks",
     ),
+    # modeling_unlimited_ocr.py, UnlimitedOcrReferenceSlidingWindowLayer
+    "unlimited_ocr_text": Family(
+        path="of the prefill every entry is kept, of the tokens decoded after it a window",
+    ),
 }

@@ -5,32 +5,19 @@ Published configs spell it in a dozen ways; the first rule that finds its field 
 
 from __future__ import annotations
 
-from kvprof.config import MAX_LAYERS, ModelConfig
+from kvprof.config import ModelConfig
+from kvprof.layer_words import (
+    KIND_WORDS,
+    Kinds,
+    attention_types,
+    block_types,
+    cycles,
+    hashed_types,
+    parts_of,
+    word_lists,
+)
 
-Kinds = tuple[str, ...]
-"""One kind a layer: the parts of it that keep something, joined by ``+``, or ``none``."""
-
-KIND_WORDS = {
-    **dict.fromkeys(("full_attention", "attention", "full", "global", "*"), "full"),
-    **dict.fromkeys(("sliding_attention", "sliding", "local_attention", "local"), "sliding"),
-    "chunked_attention": "chunked",
-    **dict.fromkeys(("indexed_attention", "minimax_m3_sparse"), "full+indexer"),
-    "cross_attention": "cross",
-    **dict.fromkeys(("mamba", "mamba2", "m"), "mamba"),
-    "linear_attention": "state",
-    "hybrid": "full+state",
-    "hybrid_sliding": "sliding+state",
-    "gated_delta_net": "linear",
-    "kda": "kda",
-    "lightning_attention": "lightning",
-    **dict.fromkeys(("conv", "short_conv"), "conv"),
-    "recurrent": "recurrent",
-    **dict.fromkeys(("mlp", "moe", "-", "e"), "none"),
-}
-"""How configs spell a layer's kind (in lower case), and the kind.
-
-``state`` is whichever state the config has fields of (`STATE_FIELDS`); ``none`` keeps nothing.
-"""
+__all__ = ["KIND_WORDS", "ONLY_FIELDS", "STATE_FIELDS", "Kinds", "layer_kinds", "parts_of"]
 
 STATE_FIELDS = {
     "linear": ("linear_num_key_heads",),
@@ -53,6 +40,8 @@ ONLY_FIELDS = {
     "linear": ("linear_num_key_heads",),
     "kda": ("linear_num_heads",),
     "recurrent": ("lru_width",),
+    "cca": ("cca_time0",),
+    "short_convolutions": ("rel_extent",),
     "conv": ("conv_L_cache",),
     "lightning": ("attn_type_list",),
     "compressed": ("compress_ratios",),
@@ -74,14 +63,9 @@ def layer_kinds(config: ModelConfig) -> Kinds:
     else:
         kinds = ("full",) * config.layers
     kinds = _with_states_named(config, kinds)
-    if rule is not _word_lists:  # words for every layer leave nothing open
+    if rule is not word_lists:  # words for every layer leave nothing open
         _refuse_unread(config, kinds)
     return _with_ngrams(config, _with_cross_attention(config, kinds))
-
-
-def parts_of(kind: str) -> tuple[str, ...]:
-    """The parts of a layer of that kind, each with caches of its own."""
-    return () if kind == "none" else tuple(kind.split("+"))
 
 
 def _with_states_named(config: ModelConfig, kinds: Kinds) -> Kinds:
@@ -119,76 +103,9 @@ def _refuse_unread(config: ModelConfig, kinds: Kinds) -> None:
             config.refuse(f"{unread} changes what its layers keep in a way that kvprof cannot read")
 
 
-def _word_lists(config: ModelConfig) -> Kinds | None:
-    """``layer_types`` and its kin name every layer."""
-    for name in ("layer_types", "layers_block_type"):
-        if (words := config.items(name)) is not None:
-            return _from_words(config, name, words)
-    if (pattern := config.text("hybrid_override_pattern")) is not None:
-        return _from_words(config, "hybrid_override_pattern", list(pattern))
-    return None
-
-
-def _block_types(config: ModelConfig) -> Kinds | None:
-    """RecurrentGemma repeats ``block_types``; its attention is windowed."""
-    if (words := config.items("block_types")) is None:
-        return None
-    cycle = [_kind(config, "block_types", i, word) for i, word in enumerate(words)]
-    if not cycle:
-        config.refuse("block_types is empty")
-    if config.has("attention_window_size"):
-        cycle = ["sliding" if kind == "full" else kind for kind in cycle]
-    return tuple(cycle[i % len(cycle)] for i in range(config.layers))
-
-
-def _attention_types(config: ModelConfig) -> Kinds | None:
-    """GPT-Neo repeats groups of words: ``[[["global", "local"], 12]]``."""
-    if (groups := config.items("attention_types")) is None:
-        return None
-    name, words = "attention_types", list[object]()
-    for group in groups:
-        if not isinstance(group, list) or len(group) != 2 or not isinstance(group[0], list):
-            config.refuse("attention_types must hold pairs of words and how often they repeat")
-        if len(words) > MAX_LAYERS:
-            break
-        words += group[0] * min(config.whole_number(name, group[1]), MAX_LAYERS)
-    return _from_words(config, name, words)
-
-
-def _hashed(config: ModelConfig) -> Kinds | None:
-    """Reformer keeps hidden states, in layers of two kinds."""
-    if (words := config.items("attn_layers")) is None:
-        return None
-    known = {"local": "hashed_local", "lsh": "hashed"}
-    if len(words) != config.layers or not all(str(word) in known for word in words):
-        config.refuse(f"attn_layers must hold local or lsh for each of {config.layers} layers")
-    return tuple(known[str(word)] for word in words)
-
-
 def _memory(config: ModelConfig) -> Kinds | None:
     """Transformer-XL and XLNet keep the hidden states of the last ``mem_len`` tokens."""
     return ("memory",) * config.layers if config.has("mem_len") else None
-
-
-def _from_words(config: ModelConfig, name: str, words: list[object]) -> Kinds:
-    if not 1 <= len(words) <= MAX_LAYERS:
-        config.refuse(f"{name} names {len(words)} layers; 1 to {MAX_LAYERS} are read")
-    layers = config.layers if config.has("layers") else len(words)
-    # Step 3 names its predicting layers too, last.
-    predicting = config.integer("draft_layers", default=0, minimum=0)
-    if len(words) not in (layers, layers + predicting):
-        config.refuse(f"{name} names {len(words)} layers, but there are {layers}")
-    return tuple(_kind(config, name, index, word) for index, word in enumerate(words[:layers]))
-
-
-def _kind(config: ModelConfig, name: str, index: int, word: object) -> str:
-    kind = KIND_WORDS.get(word.lower()) if isinstance(word, str) else None
-    if kind is None:
-        config.refuse(
-            f"{name}[{index}] is {str(word)[:40]!r}, no layer kind that kvprof knows",
-            hint=f"Known: {', '.join(sorted(KIND_WORDS))}.",
-        )
-    return kind
 
 
 def _listed_layers(config: ModelConfig) -> Kinds | None:
@@ -280,6 +197,9 @@ def _windows(config: ModelConfig) -> Kinds | None:
     if not config.has("window") or not config.flag("use_sliding_window", default=True):
         return None
     layers = config.layers
+    if config.has("global_attn_every_n_layers") and config.has("local_attention"):  # ModernBERT
+        every = config.integer("global_attn_every_n_layers")
+        return tuple("sliding" if i % every else "full" for i in range(layers))
     patterns = ("sliding_window_pattern", "_sliding_window_pattern", "global_attn_every_n_layers")
     if config.has(*patterns):
         value = next(config.value(name) for name in patterns if config.has(name))
@@ -311,16 +231,17 @@ def _from_flags(config: ModelConfig, name: str, flags: list[object], on: str, of
 
 
 _RULES = (
-    _word_lists,
-    _block_types,
-    _attention_types,
-    _hashed,
+    word_lists,
+    block_types,
+    attention_types,
+    hashed_types,
     _memory,
     _listed_layers,
     _periods,
     _states_only,
     _block_configs,
     _flags,
+    cycles,
     _windows,
     _chunks,
 )

@@ -59,6 +59,9 @@ def read_layout(config: ModelConfig) -> CacheLayout:
     ConfigError
         When a field that decides it is missing, malformed, or contradicts another.
     """
+    if config.has("local_attention"):  # ModernBERT: half of it on either side
+        window = config.integer("local_attention", minimum=2) // 2
+        config = config.with_defaults({"sliding_window": window})
     kinds = with_indexers(config, layer_kinds(config))
     configs = layer_configs(config, len(kinds))
     owners = kv_owners(config, kinds)
