@@ -41,6 +41,10 @@ class ConfigError(UsageError):
     """A model config that cannot be read or does not say enough."""
 
 
+class TraceError(UsageError):
+    """A request trace that cannot be read, or does not say what a trace must."""
+
+
 class DeviceError(KvprofError):
     """The machine cannot do what was asked: no such device, not enough memory."""
 
