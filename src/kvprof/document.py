@@ -21,6 +21,7 @@ from kvprof.result import (
     EngineRow,
     SizeResult,
 )
+from kvprof.trace_row import TraceRow
 
 SCHEMA_VERSION = "1.0"
 
@@ -32,6 +33,7 @@ RESULT_KINDS: dict[str, type[Struct]] = {
     "architectures": ArchitectureRow,
     "engines": EngineRow,
     "devices": DeviceRow,
+    "traces": TraceRow,
     "check": CheckResult,
     "doctor": DoctorRow,
 }

@@ -42,6 +42,10 @@ def sheets_of(document: Document) -> Sequence[Sheet]:
         from kvprof.reports.solve import solve_sheets  # noqa: PLC0415
 
         return solve_sheets(document)
+    if document.kind == "traces":
+        from kvprof.reports.traces import trace_sheets  # noqa: PLC0415
+
+        return trace_sheets(document)
     from kvprof.reports.listing import listing_sheets  # noqa: PLC0415
 
     return listing_sheets(document)

@@ -7,6 +7,7 @@ row ids are the order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct
@@ -45,8 +46,8 @@ def put_in_order(
         out_of_order, furthest_s = _out_of_order(database, staged)
         if out_of_order:
             notes.append(
-                f"{format_plural(out_of_order, 'row')} come before the row above, by {furthest_s:g}"
-                " s at most: requests are sorted by arrival."
+                f"Earlier than the row above: {format_plural(out_of_order, 'row')}, by at most "
+                f"{furthest_s:g} s. Requests are sorted by arrival."
             )
         notes += _overlaps(database, staged)
     else:
@@ -60,7 +61,7 @@ def put_in_order(
     left_out = before - _count(database, "requests")
     if left_out:
         notes.append(
-            f"{format_plural(left_out, 'request')} after {asked.duration_s:g} s are left out."
+            f"Left out: {format_plural(left_out, 'request')} after {asked.duration_s:g} s."
         )
     database.execute("DROP TABLE staged")
     return Ordered(out_of_order, left_out, tuple(notes))
@@ -94,12 +95,11 @@ def _overlaps(database: Database, staged: Sequence[StagedFile]) -> list[str]:
         for file in staged
     ]
     spans = sorted(span for span in spans if span[0] is not None)
-    overlapping = sum(b[0] < a[1] for a, b in zip(spans, spans[1:], strict=False))
-    if not overlapping:
+    if all(later[0] >= earlier[1] for earlier, later in pairwise(spans)):
         return []
     return [
-        f"The times of {overlapping + 1} files overlap: they are taken to be of one clock. If each "
-        "starts anew, read them one by one."
+        "The times of the files overlap: they are taken to be of one clock. If each starts anew, "
+        "read them one by one."
     ]
 
 
@@ -139,9 +139,7 @@ def _stretch(database: Database, rate: float) -> float:
     return float((count - 1) / (span_ns / 1e9) / rate)
 
 
-def _create(
-    database: Database, format_: Format, stretch: float, duration_s: float | None
-) -> None:
+def _create(database: Database, format_: Format, stretch: float, duration_s: float | None) -> None:
     arrival, starts = "arrival_ns", ""
     if format_.clock != "trace":
         key = "staged.scope" if format_.clock == "session" else "staged.rowid"
@@ -154,9 +152,7 @@ def _create(
             "AS number FROM staged WHERE fate IS NULL AND session IS NOT NULL GROUP BY session"
         )
         session, sessions = "sessions.number", "LEFT JOIN sessions USING (session)"
-    (origin,) = database.row(
-        f"SELECT min({arrival}) FROM staged {starts} WHERE fate IS NULL"
-    )
+    (origin,) = database.row(f"SELECT min({arrival}) FROM staged {starts} WHERE fate IS NULL")
     cut = "" if duration_s is None else f"WHERE arrival_s < {duration_s!r}"
     database.execute(f"""CREATE TABLE requests AS
         SELECT arrival_s, prompt_tokens, output_tokens, session, hashes, cached_tokens FROM (

@@ -19,7 +19,8 @@ class Batch(Struct, frozen=True):
     Parameters
     ----------
     arrival_s
-        ``float64 [n]``: seconds since the workload's first request, ascending over all batches.
+        ``float64 [n]``: seconds from the workload's start, ascending over all batches. The first
+        request of a trace arrives at 0.
     prompt_tokens, output_tokens
         ``int64 [n]``: prompts hold at least 1 token, outputs may hold 0.
     session
@@ -59,21 +60,3 @@ class Workload(Protocol):
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[Batch]:
         """The requests in order of arrival, at most ``rows`` in a batch; each call starts anew."""
-
-
-def without_hashes(
-    arrival_s: NDArray[np.float64],
-    prompt_tokens: NDArray[np.int64],
-    output_tokens: NDArray[np.int64],
-    session: NDArray[np.int64] | None = None,
-) -> Batch:
-    """A batch of requests whose prefixes nothing is known about; arrays ``[n]``."""
-    count = len(arrival_s)
-    return Batch(
-        arrival_s,
-        prompt_tokens,
-        output_tokens,
-        np.full(count, NO_SESSION, np.int64) if session is None else session,
-        np.zeros(count + 1, np.int64),
-        np.zeros(0, np.uint64),
-    )

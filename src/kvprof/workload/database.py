@@ -103,7 +103,9 @@ def explained(path: Path | str) -> Iterator[None]:
             f"{path}: no room to sort its rows: {first_line(error)}",
             hint="Point TMPDIR at a disk with more room, or read fewer files.",
         ) from None
-    except (duckdb.Error, UnicodeError, RuntimeError) as error:
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException):
+        raise  # our SQL is wrong, not the file
+    except (duckdb.Error, UnicodeError) as error:
         raise TraceError(
             f"{path}: cannot be read: {first_line(error)}", hint="Is the file complete?"
         ) from None

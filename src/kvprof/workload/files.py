@@ -21,6 +21,7 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PARQUET_MAGIC = b"PAR1"
 _HEAD_LINES = 16
 _MAX_FILES = 100_000
+_SHOWN = 4096
 
 
 class TraceFile(Struct, frozen=True):
@@ -129,21 +130,22 @@ def _text_head(database: Database, link: str, compression: str) -> Head:
     lines_of = lines_sql(link, compression, "latin-1")
     try:
         found = database.rows(
-            f"SELECT line FROM {lines_of} WHERE line IS NOT NULL LIMIT {_HEAD_LINES}"
+            f"SELECT line[:{_SHOWN}], {_structure('line')} FROM {lines_of} "
+            f"WHERE line IS NOT NULL LIMIT {_HEAD_LINES}"
         )
     except duckdb.InvalidInputException:  # a line is too long, which a document's may be
         return _document_head(database, link, compression, "")
-    lines = [line.removeprefix("\xef\xbb\xbf").strip() for (line,) in found]
-    if not lines:
+    if not found:
         return Head("csv", ())
-    if not lines[0].startswith("{"):
-        names = next(csv.reader([lines[0]]), [])
+    line = found[0][0].removeprefix("\xef\xbb\xbf").strip()
+    if not line.startswith("{"):
+        names = next(csv.reader([line]), [])
         return Head("csv", tuple(name.strip() for name in names), line=found[0][0])
-    for line in lines:
-        first = _object(line)
-        if first is not None:
+    for _, structure in found:
+        first = json.loads(structure) if structure else None
+        if isinstance(first, dict):
             return Head("jsonl", tuple(first), first, line)
-    return _document_head(database, link, compression, lines[0])
+    return _document_head(database, link, compression, line)
 
 
 def _document_head(database: Database, link: str, compression: str, line: str) -> Head:
@@ -152,17 +154,14 @@ def _document_head(database: Database, link: str, compression: str, line: str) -
 
     try:
         rows = database.rows(
-            f"SELECT json::VARCHAR FROM {documents_sql(link, compression)} LIMIT 1"
+            f"SELECT {_structure('json::VARCHAR')} FROM {documents_sql(link, compression)} LIMIT 1"
         )
     except duckdb.Error:
         return Head("jsonl", (), {}, line)
-    first = _object(rows[0][0]) if rows else None
-    return Head("json", tuple(first or ()), first or {}, line)
+    first = json.loads(rows[0][0]) if rows and rows[0][0] else None
+    return Head("json", tuple(first), first, line) if isinstance(first, dict) else Head("csv", ())
 
 
-def _object(line: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+def _structure(text: str) -> str:
+    """SQL for the names and types in JSON text: small, however much the text holds."""
+    return f"CASE WHEN json_valid({text}) THEN json_structure({text})::VARCHAR END"

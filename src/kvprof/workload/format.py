@@ -20,7 +20,11 @@ Rounding = Literal["ceil", "floor", "either"]
 
 
 class Head(Struct, frozen=True):
-    """What the beginning of a file shows: enough to know its format."""
+    """What the beginning of a file shows: enough to know its format.
+
+    ``first`` has the names of the first object, each with its type or, where it is an object, the
+    names in it.
+    """
 
     kind: Literal["csv", "jsonl", "json", "parquet"]
     names: tuple[str, ...]
@@ -28,7 +32,7 @@ class Head(Struct, frozen=True):
     line: str = ""
 
     def has(self, dotted: str) -> bool:
-        """Whether there is a column, or a value at ``a.b.c`` in the first object."""
+        """Whether there is a column, or a name ``a.b.c`` in the first object."""
         if self.first is None:
             return dotted in self.names
         value: Any = self.first

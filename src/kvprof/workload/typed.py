@@ -52,12 +52,12 @@ def _columns(file: TraceFile, format_: Format) -> dict[str, int | None]:
 def _csv(file: TraceFile, format_: Format, lines: str) -> str:
     count = len(file.head.names)
     header = quoted(file.head.line)
-    fields = ", ".join(
-        f"{_from_text(f'cells[{at}]', type_) if at else f'NULL::{sql_type(type_)}'} AS {name(field)}"
-        for (field, type_), at in zip(
-            format_.fields.items(), _columns(file, format_).values(), strict=True
-        )
-    )
+    columns = []
+    for field, at in _columns(file, format_).items():
+        type_ = format_.fields[field]
+        value = _from_text(f"cells[{at}]", type_) if at else f"NULL::{sql_type(type_)}"
+        columns.append(f"{value} AS {name(field)}")
+    fields = ", ".join(columns)
     # Parts that were put together into one file repeat the header.
     return f"""(
         SELECT CASE WHEN line IS NULL OR line = {header} THEN '{IGNORED}'
@@ -100,9 +100,8 @@ def _documents(file: TraceFile, format_: Format) -> str:
 
 def _parquet(file: TraceFile, format_: Format) -> str:
     fields = ", ".join(
-        f"TRY_CAST({name(field) if at else 'NULL'} AS {sql_type(type_)}) AS {name(field)}"
-        for (field, type_), at in zip(
-            format_.fields.items(), _columns(file, format_).values(), strict=True
-        )
+        f"TRY_CAST({name(field) if at else 'NULL'} AS {sql_type(format_.fields[field])}) "
+        f"AS {name(field)}"
+        for field, at in _columns(file, format_).items()
     )
     return f"(SELECT NULL::VARCHAR AS bad, {fields} FROM read_parquet({quoted(file.link)}))"

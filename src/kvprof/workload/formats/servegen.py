@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def _client(database: Database, file: TraceFile, side: Sequence[TraceFile]) -> _
         )
     windows = tuple(_windows(database, file))
     starts = sorted({window.start_s for window in windows})
-    window_s = min((b - a for a, b in zip(starts, starts[1:], strict=False)), default=600.0)
+    window_s = min((b - a for a, b in pairwise(starts)), default=600.0)
     return _Client(file, windows, window_s, _lengths(database, beside[0]))
 
 
