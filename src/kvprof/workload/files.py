@@ -58,12 +58,12 @@ def _files_of(path: Path) -> list[Path]:
                     f"{path}: a folder without a file", hint="Give the folder of the files itself."
                 )
             return inside
+        if path.exists() and not path.is_file():
+            raise TraceError(
+                f"{path}: no regular file",
+                hint="A trace is read more than once: save what a pipe gives in a file.",
+            )
         with path.open("rb") as stream:
-            if not path.is_file():
-                raise TraceError(
-                    f"{path}: no regular file",
-                    hint="A trace is read more than once: save what a pipe gives in a file.",
-                )
             if not stream.read(1):
                 raise TraceError(f"{path}: the file is empty")
     except (OSError, ValueError) as error:

@@ -76,8 +76,8 @@ def _read_lengths(database: Database, file: TraceFile) -> None:
 
 _CHUNKS = ", ".join(f"coalesce(hash_ids.{name(part)}, [])" for part in _PARTS)
 # Whether any length is known decides if a chunk without one is an error.
-_LENGTH = f"""CASE WHEN (SELECT count(id) FROM chunk_tokens) = 0
-    THEN {LONGEST_CHUNK_TOKENS} ELSE tokens END"""
+_KNOWN = "(SELECT count(id) > 0 FROM chunk_tokens)"
+_LENGTH = f"CASE WHEN {_KNOWN} THEN tokens ELSE {LONGEST_CHUNK_TOKENS} END"
 
 RAGPULSE = Format(
     name="ragpulse",
@@ -102,7 +102,7 @@ RAGPULSE = Format(
             SELECT line, list({_LENGTH} ORDER BY ordinal) AS lengths
             FROM parts LEFT JOIN chunk_tokens USING (id) GROUP BY line
         )
-        SELECT numbered.*, lengths, list_transform(lengths, lambda tokens, i:
+        SELECT numbered.*, lengths, {_KNOWN} AS known, list_transform(lengths, lambda tokens, i:
             least(list_sum(lengths[1:i]), input_length)::BIGINT) AS ends
         FROM numbered LEFT JOIN sized USING (line) ORDER BY line
     )""",
@@ -114,7 +114,9 @@ RAGPULSE = Format(
         range(coalesce(ends[i - 1], 0) // {BLOCK_TOKENS}, tokens // {BLOCK_TOKENS}),
         lambda block: hash(ids[1:i], block))))""",
     wrong="""CASE WHEN len(lengths) > list_count(lengths)
-        THEN 'a chunk whose length is in none of the files beside the trace' END""",
+            THEN 'a chunk whose length is in none of the files beside the trace'
+        WHEN known AND list_sum(lengths) > input_length
+            THEN 'chunks that are longer than the prompt' END""",
     block_tokens=str(BLOCK_TOKENS),
     side=_is_component,
     prepare=_prepare,
