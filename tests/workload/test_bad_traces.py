@@ -128,7 +128,7 @@ def test_two_block_sizes_are_no_trace(write):
         ("t.jsonl", '{"a": 1}\n', "begins with 'a'"),
         ("t.jsonl", '{"a": \n', "no trace format that is known"),
         ("t.csv", HEADER, "no request in it; its rows are 1 that are none"),
-        ("t.bin", bytes(range(256)) * 9, "no trace format that is known"),
+        ("t.bin", bytes(range(256)) * 9, "no text in UTF-8 or Latin-1"),
     ],
 )
 def test_files_that_hold_no_trace(write, name, content, message):
@@ -233,9 +233,21 @@ def test_bytes_that_are_no_utf8_make_bad_rows_only(write):
         assert [row.session for row in rows_of(trace)] == [-1, 0]
 
 
+def test_what_follows_a_byte_order_mark_is_read(write, read):
+    assert len(read(write("t.csv", b"\xef\xbb\xbf" + (HEADER + GOOD).encode()))) == 1
+
+
+def test_text_in_other_scripts_is_read(write):
+    path = write("t.csv", HEADER + "1,20,2,— 会话,1 2,16\n")
+    with open_trace([path]) as trace:
+        assert trace.facts.requests == 1
+
+
 def test_a_line_that_is_too_long_is_an_error(write):
     path = write("t.csv", HEADER + GOOD + "1," + "9" * 9_000_000 + ",2,,,16\n")
-    with pytest.raises(TraceError, match=r"t.csv: cannot be read"):
+    with pytest.raises(
+        TraceError, match=r"cannot be read: CSV Error on Line: 3: Maximum line size"
+    ):
         open_trace([path])
 
 

@@ -106,15 +106,18 @@ def explained(path: Path | str) -> Iterator[None]:
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException):
         raise  # our SQL is wrong, not the file
     except (duckdb.Error, UnicodeError) as error:
+        if "latin-1" in str(error):
+            raise TraceError(f"{path}: no text in UTF-8 or Latin-1, and no Parquet file") from None
         raise TraceError(
             f"{path}: cannot be read: {first_line(error)}", hint="Is the file complete?"
         ) from None
 
 
 def first_line(error: Exception) -> str:
-    """What a DuckDB error says, without the advice and the SQL that follow."""
+    """What a DuckDB error says, without the row, the advice and the SQL that follow."""
     lines = str(error).split("\n\n")[0].splitlines() or [type(error).__name__]
-    return lines[0].removeprefix("Invalid Input Error: ").removeprefix("IO Error: ")[:300]
+    told = [line.strip()[:200] for line in lines if not line.startswith("Original Line")]
+    return ": ".join(told[:2]).removeprefix("Invalid Input Error: ").removeprefix("IO Error: ")
 
 
 def quoted(text: str) -> str:

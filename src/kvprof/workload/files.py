@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from kvprof.errors import TraceError
 from kvprof.workload.database import Database, explained, quoted
 from kvprof.workload.format import Head
+
+Value = TypeVar("Value")
 
 MAX_LINE_BYTES = 8 * 2**20
 MAX_DOCUMENT_BYTES = 256 * 2**20
@@ -101,6 +103,21 @@ def lines_sql(link: str, compression: str, encoding: str = "utf-8") -> str:
     )
 
 
+def in_either_encoding(run: Callable[[str], Value]) -> Value:
+    """What a function of the encoding gives for UTF-8 or, where a file is not, for Latin-1.
+
+    What needs a number in a line with other bytes will not find one; the rest can be read.
+    """
+    import duckdb  # noqa: PLC0415
+
+    try:
+        return run("utf-8")
+    except duckdb.InvalidInputException as error:
+        if "unicode" not in str(error):
+            raise
+    return run("latin-1")
+
+
 def documents_sql(link: str, compression: str) -> str:
     """A relation of one column, ``json``: the one document of a file."""
     return (
@@ -127,17 +144,23 @@ def _parquet_head(database: Database, path: Path, link: str) -> Head:
 def _text_head(database: Database, link: str, compression: str) -> Head:
     import duckdb  # noqa: PLC0415
 
-    lines_of = lines_sql(link, compression, "latin-1")
-    try:
-        found = database.rows(
-            f"SELECT line[:{_SHOWN}], {_structure('line')} FROM {lines_of} "
+    def first_lines(encoding: str) -> list[tuple[Any, ...]]:
+        return database.rows(
+            f"SELECT line[:{_SHOWN}], {_structure('line')} "
+            f"FROM {lines_sql(link, compression, encoding)} "
             f"WHERE line IS NOT NULL LIMIT {_HEAD_LINES}"
         )
-    except duckdb.InvalidInputException:  # a line is too long, which a document's may be
-        return _document_head(database, link, compression, "")
+
+    try:
+        found = in_either_encoding(first_lines)
+    except duckdb.InvalidInputException:
+        head = _document_head(database, link, compression, "")
+        if head.names:  # a document in one line, which may be long
+            return head
+        raise
     if not found:
         return Head("csv", ())
-    line = found[0][0].removeprefix("\xef\xbb\xbf").strip()
+    line = found[0][0].strip()
     if not line.startswith("{"):
         names = next(csv.reader([line]), [])
         return Head("csv", tuple(name.strip() for name in names), line=found[0][0])

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from kvprof.errors import TraceError
-from kvprof.workload.database import Database, explained, first_line, quoted
-from kvprof.workload.files import TraceFile, lines_sql
+from kvprof.workload.database import Database, explained, quoted
+from kvprof.workload.files import TraceFile, in_either_encoding, lines_sql
 from kvprof.workload.format import Format
 from kvprof.workload.integrity import check_whole
 from kvprof.workload.typed import IGNORED, typed_fields
@@ -54,24 +54,14 @@ def stage(database: Database, files: Sequence[TraceFile], format_: Format) -> li
 
 
 def _insert(database: Database, file: TraceFile, format_: Format, number: int) -> int:
-    import duckdb  # noqa: PLC0415
-
     with explained(file.path):
-        try:
-            return _count(database, _insert_sql(file, format_, number))
-        except duckdb.InvalidInputException as error:
-            if "unicode" not in first_line(error).lower() + str(error).lower():
-                raise
-        # Bytes of another encoding are read as they stand: what needs a number will not have one.
-        return _count(database, _insert_sql(file, format_, number, "latin-1"))
+        (count,) = in_either_encoding(
+            lambda encoding: database.row(_insert_sql(file, format_, number, encoding))
+        )
+        return int(count)
 
 
-def _count(database: Database, sql: str) -> int:
-    (count,) = database.row(sql)
-    return int(count)
-
-
-def _insert_sql(file: TraceFile, format_: Format, number: int, encoding: str = "utf-8") -> str:
+def _insert_sql(file: TraceFile, format_: Format, number: int, encoding: str) -> str:
     fields = typed_fields(file, format_, encoding)
     rows = format_.rows.replace("{fields}", fields).replace("{file}", str(number))
     values = {
@@ -183,9 +173,13 @@ def _where(database: Database, staged: Sequence[StagedFile], format_: Format, ro
         return f"{path}: row {row - own.first + 1}"
     (line,) = database.row(f"SELECT line FROM staged WHERE rowid = {row}")
     line = line or row - own.first + 1
-    lines = lines_sql(own.file.link, own.file.compression, "latin-1")
-    (text,) = database.row(f"SELECT line FROM {lines} LIMIT 1 OFFSET {line - 1}")
-    return f"{path}:{line}: {text[:80]!r}"
+
+    def text(encoding: str) -> str:
+        lines = lines_sql(own.file.link, own.file.compression, encoding)
+        (found,) = database.row(f"SELECT line[:80] FROM {lines} LIMIT 1 OFFSET {line - 1}")
+        return str(found)
+
+    return f"{path}:{line}: {in_either_encoding(text)!r}"
 
 
 def block_size(database: Database) -> int | None:
