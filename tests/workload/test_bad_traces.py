@@ -9,7 +9,7 @@ import sys
 import duckdb
 import pytest
 
-from kvprof.errors import TraceError
+from kvprof.errors import DeviceError, TraceError
 from kvprof.workload.trace import open_trace
 
 from .rows import rows_of
@@ -260,6 +260,13 @@ def test_nothing_is_left_behind(write, tmp_path, monkeypatch):
     with open_trace([write("t.csv", HEADER + GOOD)]):
         assert list(folder.iterdir())
     assert not list(folder.iterdir())
+
+
+def test_without_a_temporary_folder_it_says_so(write, tmp_path, monkeypatch):
+    path = write("t.csv", HEADER + GOOD)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(DeviceError, match=r"no temporary folder.*\n.*TMPDIR"):
+        open_trace([path])
 
 
 def test_without_duckdb_the_extra_is_named(write, monkeypatch):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MEMORY_BYTES = 2**30
 """What DuckDB may hold in memory; it spills the rest to the temporary folder."""
 
+_TMPDIR = "Point TMPDIR at a disk with room for the trace uncompressed."
+
 _MAX_THREADS = 8
 """Each thread has buffers of its own, and one file is seldom read faster by more."""
 
@@ -31,11 +33,18 @@ class Database:
     ------
     TraceError
         When DuckDB is not installed.
+    DeviceError
+        When there is no temporary folder.
     """
 
     def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
         duckdb = _duckdb()
-        self._folder = TemporaryDirectory(prefix="kvprof-", ignore_cleanup_errors=True)
+        try:
+            self._folder = TemporaryDirectory(prefix="kvprof-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise DeviceError(
+                f"no temporary folder for the trace's table: {error.strerror}", hint=_TMPDIR
+            ) from None
         self._links = 0
         try:
             self.connection: DuckDBPyConnection = duckdb.connect(
@@ -101,11 +110,15 @@ def explained(path: Path | str) -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         raise DeviceError(
             f"{path}: no room to sort its rows: {first_line(error)}",
-            hint="Point TMPDIR at a disk with more room, or read fewer files.",
+            hint=_TMPDIR,
         ) from None
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException):
         raise  # our SQL is wrong, not the file
     except (duckdb.Error, UnicodeError) as error:
+        if "No space left" in str(error):
+            raise DeviceError(
+                f"{path}: the temporary folder is full: {first_line(error)}", hint=_TMPDIR
+            ) from None
         if "latin-1" in str(error):
             raise TraceError(f"{path}: no text in UTF-8 or Latin-1, and no Parquet file") from None
         raise TraceError(
