@@ -127,6 +127,7 @@ def test_two_block_sizes_are_no_trace(write):
         ("t.csv", "a,b\n1,2\n", "begins with 'a,b'"),
         ("t.jsonl", '{"a": 1}\n', "begins with 'a'"),
         ("t.jsonl", '{"a": \n', "no trace format that is known"),
+        ("t.jsonl", '{"a": ' + "[" * 10**6 + "]" * 10**6 + "}\n", "no trace format that is known"),
         ("t.csv", HEADER, "no request in it; its rows are 1 that are none"),
         ("t.bin", bytes(range(256)) * 9, "no text in UTF-8 or Latin-1"),
     ],

@@ -134,7 +134,7 @@ def read_document(database: Database, file: TraceFile) -> Any:
         rows = database.rows(
             f"SELECT json::VARCHAR FROM {documents_sql(file.link, file.compression)}"
         )
-    return json.loads(rows[0][0])
+    return _decoded(rows[0][0])
 
 
 def _parquet_head(database: Database, path: Path, link: str) -> Head:
@@ -167,7 +167,7 @@ def _text_head(database: Database, link: str, compression: str) -> Head:
         names = next(csv.reader([line]), [])
         return Head("csv", tuple(name.strip() for name in names), line=found[0][0])
     for _, structure in found:
-        first = json.loads(structure) if structure else None
+        first = _decoded(structure)
         if isinstance(first, dict):
             return Head("jsonl", tuple(first), first, line)
     return _document_head(database, link, compression, line)
@@ -183,10 +183,18 @@ def _document_head(database: Database, link: str, compression: str, line: str) -
         )
     except duckdb.Error:
         return Head("jsonl", (), {}, line)
-    first = json.loads(rows[0][0]) if rows and rows[0][0] else None
+    first = _decoded(rows[0][0]) if rows else None
     return Head("json", tuple(first), first, line) if isinstance(first, dict) else Head("csv", ())
 
 
 def _structure(text: str) -> str:
     """SQL for the names and types in JSON text: small, however much the text holds."""
     return f"CASE WHEN json_valid({text}) THEN json_structure({text})::VARCHAR END"
+
+
+def _decoded(text: str | None) -> Any:
+    """A JSON value; None where there is none, or one that is nested without end."""
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
