@@ -129,7 +129,7 @@ def test_two_block_sizes_are_no_trace(write):
         ("t.jsonl", '{"a": \n', "no trace format that is known"),
         ("t.jsonl", '{"a": ' + "[" * 10**6 + "]" * 10**6 + "}\n", "no trace format that is known"),
         ("t.csv", HEADER, "no request in it; its rows are 1 that are none"),
-        ("t.bin", bytes(range(256)) * 9, "no text in UTF-8 or Latin-1"),
+        ("t.bin", bytes(range(256)) * 9, "Invalid unicode"),
     ],
 )
 def test_files_that_hold_no_trace(write, name, content, message):
@@ -232,6 +232,12 @@ def test_bytes_that_are_no_utf8_make_bad_rows_only(write):
         open_trace([path])
     with open_trace([path], skip_bad_rows=True) as trace:
         assert [row.session for row in rows_of(trace)] == [-1, 0]
+
+
+def test_bytes_of_neither_encoding_are_an_error_with_their_line(write):
+    path = write("t.csv", (HEADER + GOOD).encode() + b"1,20,2,\x81\x82,1 2,16\n")
+    with pytest.raises(TraceError, match=r"t.csv: cannot be read: CSV Error on Line: 3: Invalid"):
+        open_trace([path], skip_bad_rows=True)
 
 
 def test_what_follows_a_byte_order_mark_is_read(write, read):

@@ -119,8 +119,6 @@ def explained(path: Path | str) -> Iterator[None]:
             raise DeviceError(
                 f"{path}: the temporary folder is full: {first_line(error)}", hint=_TMPDIR
             ) from None
-        if "latin-1" in str(error):
-            raise TraceError(f"{path}: no text in UTF-8 or Latin-1, and no Parquet file") from None
         raise TraceError(
             f"{path}: cannot be read: {first_line(error)}", hint="Is the file complete?"
         ) from None

@@ -115,7 +115,11 @@ def in_either_encoding(run: Callable[[str], Value]) -> Value:
     except duckdb.InvalidInputException as error:
         if "unicode" not in str(error):
             raise
-    return run("latin-1")
+        unreadable = error  # names the line
+    try:
+        return run("latin-1")
+    except duckdb.InvalidInputException:
+        raise unreadable from None
 
 
 def documents_sql(link: str, compression: str) -> str:
@@ -184,7 +188,9 @@ def _document_head(database: Database, link: str, compression: str, line: str) -
     except duckdb.Error:
         return Head("jsonl", (), {}, line)
     first = _decoded(rows[0][0]) if rows else None
-    return Head("json", tuple(first), first, line) if isinstance(first, dict) else Head("csv", ())
+    if not isinstance(first, dict):
+        return Head("csv", (), line=line)
+    return Head("json", tuple(first), first, line)
 
 
 def _structure(text: str) -> str:
