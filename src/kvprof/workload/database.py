@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 2**30
 """What DuckDB may hold in memory; it spills the rest to the temporary folder."""
+
+_REASON = re.compile(r"Invalid unicode[^\n]*|Maximum line size[^\n.]*")
+"""What matters in an error of DuckDB's CSV reader, which quotes the row before it says it."""
 
 _TMPDIR = "Point TMPDIR at a disk with room for the trace uncompressed."
 
@@ -126,9 +130,11 @@ def explained(path: Path | str) -> Iterator[None]:
 
 def first_line(error: Exception) -> str:
     """What a DuckDB error says, without the row, the advice and the SQL that follow."""
-    lines = str(error).split("\n\n")[0].splitlines() or [type(error).__name__]
-    told = [line.strip()[:200] for line in lines if not line.startswith("Original Line")]
-    return ": ".join(told[:2]).removeprefix("Invalid Input Error: ").removeprefix("IO Error: ")
+    text = str(error)
+    first = text.partition("\n")[0][:200] or type(error).__name__
+    reason = _REASON.search(text)
+    told = f"{first}: {reason[0]}" if reason and reason[0] not in first else first
+    return told.removeprefix("Invalid Input Error: ").removeprefix("IO Error: ")
 
 
 def quoted(text: str) -> str:
