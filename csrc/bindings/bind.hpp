@@ -15,6 +15,12 @@ void bind_memory(pybind11::module_& module);
 /// The interface that every backend answers, and what it says of its device.
 void bind_backend(pybind11::module_& module);
 
+/// Allocation policies, and the plans that parameterise them.
+void bind_policies(pybind11::module_& module);
+
+/// The replay of requests through a policy.
+void bind_replay(pybind11::module_& module);
+
 /// The CPU backend.
 void bind_cpu(pybind11::module_& module);
 

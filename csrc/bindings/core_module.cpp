@@ -11,4 +11,6 @@ PYBIND11_MODULE(_core, module) {
   kvprof::bind_memory(module);
   kvprof::bind_backend(module);
   kvprof::bind_cpu(module);
+  kvprof::bind_policies(module);
+  kvprof::bind_replay(module);
 }

@@ -1,0 +1,186 @@
+// The replay of requests through an allocation policy, as kvprof._core shows it.
+#include <pybind11/stl.h>
+
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bindings/arguments.hpp"
+#include "bindings/bind.hpp"
+#include "bindings/policy_object.hpp"
+#include "core/replay/replay.hpp"
+
+namespace py = pybind11;
+
+namespace kvprof {
+namespace {
+
+const std::vector<std::string> share_names{
+    "logical",    "convention", "window_slack",    "reserved_for_later", "never_used",
+    "lookahead",  "tail",       "state_alignment", "padding",            "group_padding"};
+const std::vector<std::string> pool_names{"reserved",  "reclaimable",     "free",     "external",
+                                          "remainder", "reserved_blocks", "imbalance"};
+const std::vector<std::string> fact_names{
+    "step",           "live_sequences", "waits",       "hit_tokens",
+    "queried_tokens", "shared_bytes",   "largest_free_run"};
+
+std::vector<std::string> columns() {
+  std::vector<std::string> names = fact_names;
+  names.insert(names.end(), share_names.begin(), share_names.end());
+  for (const std::string& name : pool_names) names.push_back("pool_" + name);
+  return names;
+}
+
+std::vector<std::int64_t> row(const Instant& instant) {
+  std::vector<std::int64_t> values{instant.step,
+                                   instant.live_sequences,
+                                   instant.waits ? 1 : 0,
+                                   instant.hit_tokens,
+                                   instant.queried_tokens,
+                                   instant.shared_bytes,
+                                   instant.pool.largest_free_run_bytes};
+  values.insert(values.end(), instant.shares.bytes.begin(), instant.shares.bytes.end());
+  values.insert(values.end(), instant.pool.shares.begin(), instant.pool.shares.end());
+  return values;
+}
+
+// The replay with a flag, guarded by the GIL, that is set while it works without it.
+struct ReplayObject {
+  Replay core;
+  bool busy = false;
+
+  Replay& idle() {
+    if (busy) throw std::runtime_error("the replay runs on another thread");
+    return core;
+  }
+};
+
+bool interrupted() {
+  const py::gil_scoped_acquire gil;
+  return PyErr_CheckSignals() != 0;
+}
+
+template <typename Work>
+void run(ReplayObject& replay, const Work& work) {
+  Replay& core = replay.idle();
+  struct Busy {
+    explicit Busy(bool& flag) : flag_(flag) { flag_ = true; }
+    ~Busy() { flag_ = false; }
+    bool& flag_;
+  };
+  {
+    const Busy busy(replay.busy);
+    const py::gil_scoped_release no_gil;
+    work(core);
+  }
+  if (PyErr_Occurred()) throw py::error_already_set();
+}
+
+void feed(ReplayObject& replay, const py::array_t<double, py::array::c_style>& arrivals,
+          const py::object& prompts, const py::object& outputs, const py::object& offsets,
+          const py::object& hash_values) {
+  const auto arrival_s = one_dimensional("arrival_s", arrivals);
+  const auto prompt_tokens = integers<std::int64_t>("prompt_tokens", prompts);
+  const auto output_tokens = integers<std::int64_t>("output_tokens", outputs);
+  const auto hash_offsets = integers<std::int64_t>("hash_offsets", offsets);
+  if (!py::isinstance<Array<std::uint64_t>>(hash_values)) {
+    throw py::type_error("hashes must be an array of uint64");
+  }
+  const auto hashes = one_dimensional("hashes", hash_values.cast<Array<std::uint64_t>>());
+  const RequestBatch batch{view(arrival_s), view(prompt_tokens), view(output_tokens),
+                           view(hash_offsets), view(hashes)};
+  run(replay, [&](Replay& core) { core.feed(batch, interrupted); });
+}
+
+py::dict counts(ReplayObject& replay) {
+  const ReplayCounts& c = replay.idle().counts();
+  py::dict result;
+  result["total"] = c.total;
+  result["completed"] = c.completed;
+  result["rejected"] = c.rejected;
+  result["preemptions"] = c.preemptions;
+  result["recomputed_tokens"] = c.recomputed_tokens;
+  result["swapped_bytes"] = c.swapped_bytes;
+  result["appended_tokens"] = c.appended_tokens;
+  result["hit_tokens"] = c.hit_tokens;
+  result["queried_tokens"] = c.queried_tokens;
+  result["most_live"] = c.most_live;
+  result["steps"] = replay.core.series().steps();
+  result["operations"] = replay.core.policy().operations();
+  return result;
+}
+
+py::dict fullest(ReplayObject& replay) {
+  const std::vector<std::int64_t> values = row(replay.idle().series().fullest());
+  const std::vector<std::string> names = columns();
+  py::dict result;
+  for (std::size_t i = 0; i < names.size(); ++i) result[py::str(names[i])] = values[i];
+  return result;
+}
+
+py::dict means(ReplayObject& replay) {
+  const Means m = replay.idle().series().means();
+  py::dict result;
+  for (std::size_t i = 0; i < num_shares; ++i) result[py::str(share_names[i])] = m.shares[i];
+  for (std::size_t i = 0; i < num_pool_shares; ++i) {
+    result[py::str("pool_" + pool_names[i])] = m.pool[i];
+  }
+  result["shared_bytes"] = m.shared_bytes;
+  result["live_sequences"] = m.live_sequences;
+  return result;
+}
+
+py::array_t<std::int64_t> samples(ReplayObject& replay) {
+  const std::vector<Instant>& found = replay.idle().series().samples();
+  const auto rows = static_cast<py::ssize_t>(found.size());
+  const auto width = static_cast<py::ssize_t>(columns().size());
+  py::array_t<std::int64_t> result({rows, width});
+  std::int64_t* next = result.mutable_data();
+  for (const Instant& instant : found) {
+    for (const std::int64_t value : row(instant)) *next++ = value;
+  }
+  return result;
+}
+
+ReplayObject make_replay(PolicyObject& policy, double steps_per_s, double prefill_tokens_per_s,
+                         const std::string& preemption, const py::object& longest_tokens,
+                         bool jumps, const py::object& most_samples) {
+  static const std::map<std::string, Preemption> preemptions{
+      {"recompute", Preemption::recompute}, {"swap", Preemption::swap}};
+  ReplayOptions options;
+  options.steps_per_s = steps_per_s;
+  options.prefill_tokens_per_s = prefill_tokens_per_s;
+  options.preemption = named("preemption", preemptions, preemption);
+  if (!longest_tokens.is_none()) {
+    options.longest_tokens = integer("longest_tokens", longest_tokens, 0, never);
+  }
+  options.jumps = jumps;
+  options.most_samples =
+      static_cast<std::size_t>(integer("most_samples", most_samples, 2, std::int64_t{1} << 24));
+  return {Replay(policy.take(), options)};
+}
+
+}  // namespace
+
+void bind_replay(py::module_& module) {
+  module.attr("REPLAY_COLUMNS") = py::tuple(py::cast(columns()));
+  py::class_<ReplayObject>(module, "Replay", py::is_final(),
+                           "Requests through an allocation policy.")
+      .def(py::init(&make_replay), py::arg("policy"), py::kw_only(), py::arg("steps_per_s"),
+           py::arg("prefill_tokens_per_s") = 0.0, py::arg("preemption") = "recompute",
+           py::arg("longest_tokens") = py::none(), py::arg("jumps") = true, py::arg("most_samples") = 2048)
+      .def("feed", &feed, py::kw_only(), py::arg("arrival_s"), py::arg("prompt_tokens"),
+           py::arg("output_tokens"), py::arg("hash_offsets"), py::arg("hashes"))
+      .def("finish",
+           [](ReplayObject& replay) {
+             run(replay, [](Replay& core) { core.finish(interrupted); });
+           })
+      .def_property_readonly("counts", &counts)
+      .def_property_readonly("fullest", &fullest)
+      .def_property_readonly("means", &means)
+      .def_property_readonly("samples", &samples);
+}
+
+}  // namespace kvprof
