@@ -18,12 +18,12 @@ namespace kvprof {
 namespace {
 
 const std::vector<std::string> share_names{
-    "logical",    "convention", "window_slack",    "reserved_for_later", "never_used",
-    "lookahead",  "tail",       "state_alignment", "padding",            "group_padding"};
+    "logical", "convention",      "window_slack", "reserved_for_later", "never_used", "lookahead",
+    "tail",    "state_alignment", "padding",      "group_padding"};
 const std::vector<std::string> pool_names{"reserved",  "reclaimable",     "free",     "external",
                                           "remainder", "reserved_blocks", "imbalance"};
 const std::vector<std::string> fact_names{
-    "step",           "live_sequences", "waits",       "hit_tokens",
+    "step",           "live_sequences", "waits",           "hit_tokens",
     "queried_tokens", "shared_bytes",   "largest_free_run"};
 
 std::vector<std::string> columns() {
@@ -147,8 +147,8 @@ py::array_t<std::int64_t> samples(ReplayObject& replay) {
 ReplayObject make_replay(PolicyObject& policy, double steps_per_s, double prefill_tokens_per_s,
                          const std::string& preemption, const py::object& longest_tokens,
                          bool jumps, const py::object& most_samples) {
-  static const std::map<std::string, Preemption> preemptions{
-      {"recompute", Preemption::recompute}, {"swap", Preemption::swap}};
+  static const std::map<std::string, Preemption> preemptions{{"recompute", Preemption::recompute},
+                                                             {"swap", Preemption::swap}};
   ReplayOptions options;
   options.steps_per_s = steps_per_s;
   options.prefill_tokens_per_s = prefill_tokens_per_s;
@@ -170,13 +170,13 @@ void bind_replay(py::module_& module) {
                            "Requests through an allocation policy.")
       .def(py::init(&make_replay), py::arg("policy"), py::kw_only(), py::arg("steps_per_s"),
            py::arg("prefill_tokens_per_s") = 0.0, py::arg("preemption") = "recompute",
-           py::arg("longest_tokens") = py::none(), py::arg("jumps") = true, py::arg("most_samples") = 2048)
+           py::arg("longest_tokens") = py::none(), py::arg("jumps") = true,
+           py::arg("most_samples") = 2048)
       .def("feed", &feed, py::kw_only(), py::arg("arrival_s"), py::arg("prompt_tokens"),
            py::arg("output_tokens"), py::arg("hash_offsets"), py::arg("hashes"))
-      .def("finish",
-           [](ReplayObject& replay) {
-             run(replay, [](Replay& core) { core.finish(interrupted); });
-           })
+      .def(
+          "finish",
+          [](ReplayObject& replay) { run(replay, [](Replay& core) { core.finish(interrupted); }); })
       .def_property_readonly("counts", &counts)
       .def_property_readonly("fullest", &fullest)
       .def_property_readonly("means", &means)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from kvprof.plugins.engines.transformers_families import FAMILIES, Family
 from msgspec.structs import replace
 
+from kvprof.allocation import Grow
 from kvprof.binding import bind
 from kvprof.hookspecs import hookimpl
 from kvprof.layout import (
@@ -56,6 +57,10 @@ class Transformers:
     def plan(self, layout: CacheLayout, limits: Limits) -> AllocationPlan | None:
         """Place nothing: tensors grow as they must."""
         return None
+
+    def allocation(self, layout: CacheLayout, limits: Limits) -> Grow:
+        """A tensor for each sequence and layer, concatenated anew at each token (DynamicLayer)."""
+        return Grow()
 
 
 def _without_lost_accesses(layout: CacheLayout) -> CacheLayout:

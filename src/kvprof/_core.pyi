@@ -515,3 +515,176 @@ class CpuBackend(Backend):
     """
 
     def __init__(self, cpus: Sequence[int] | None = None) -> None: ...
+
+@final
+class CacheRule:
+    """Which entries of a cache are needed; ``row_bytes`` of one entry, in all layers together."""
+
+    def __init__(
+        self,
+        *,
+        keep: str = "all",
+        keep_entries: int = 0,
+        clock: str = "decoder",
+        entry_tokens: int = 1,
+        row_bytes: int,
+        begins_at: int = 0,
+    ) -> None: ...
+
+@final
+class ReplayPart:
+    """The pages of one cache in a group."""
+
+    def __init__(
+        self,
+        *,
+        cache: CacheRule,
+        rows_per_block: int,
+        base_rows: int = 0,
+        padding_bytes: int = 0,
+    ) -> None: ...
+
+@final
+class ReplayHolding:
+    """What an engine holds beside the rows that are needed: `kvprof.plan_group.Holding`."""
+
+    def __init__(
+        self,
+        *,
+        lookahead_tokens: int,
+        longest_tokens: int,
+        retained_tokens: int,
+        window_step: int,
+        state_blocks: int,
+    ) -> None: ...
+
+@final
+class ReplayGroup:
+    """Layers that share a block table.
+
+    A block holds ``rows_per_block`` units, of which a row takes ``row_units``; it is
+    ``ids_per_block`` ids of the pool.
+    """
+
+    def __init__(
+        self,
+        *,
+        rule: CacheRule,
+        parts: Sequence[ReplayPart],
+        rows_per_block: int,
+        block_tokens: int,
+        row_units: int = 1,
+        filler_bytes: int = 0,
+        holding: ReplayHolding | None = None,
+        pool: int,
+        ids_per_block: int = 1,
+    ) -> None: ...
+
+@final
+class ReplayPool:
+    """Blocks of one size, of which ``reserved_blocks`` go to no sequence."""
+
+    def __init__(
+        self, *, num_blocks: int, block_bytes: int, reserved_blocks: int = 0
+    ) -> None: ...
+
+@final
+class AllocationPolicy:
+    """How memory is allocated; a `Replay` takes it, once."""
+
+def blocks_policy(
+    *,
+    groups: Sequence[ReplayGroup],
+    pools: Sequence[ReplayPool],
+    logical: Sequence[CacheRule],
+    capacity_bytes: int,
+    encoder_tokens: int = 0,
+    prefix_tokens: int = 0,
+) -> AllocationPolicy:
+    """Block tables over pools; prefixes are cached where ``prefix_tokens`` is not 0."""
+
+def reserve_policy(
+    *,
+    kept: Sequence[CacheRule],
+    logical: Sequence[CacheRule],
+    reserve: str,
+    fit: str,
+    unit_bytes: int,
+    longest_tokens: int,
+    capacity_bytes: int,
+    encoder_tokens: int = 0,
+) -> AllocationPolicy:
+    """One contiguous run a sequence; ``reserve`` is ``max``, ``pow2`` or ``oracle``."""
+
+def grow_policy(
+    *,
+    tensors: Sequence[tuple[CacheRule, int]],
+    logical: Sequence[CacheRule],
+    unit_bytes: int,
+    capacity_bytes: int,
+    encoder_tokens: int = 0,
+) -> AllocationPolicy:
+    """Tensors that are copied to grow: a cache's, of so many layers each."""
+
+REPLAY_COLUMNS: tuple[str, ...]
+
+@final
+class Replay:
+    """Requests through an allocation policy, on one clock of decode steps.
+
+    Parameters
+    ----------
+    steps_per_s
+        Each running sequence grows by one token a step.
+    prefill_tokens_per_s
+        0: prompts are there at once.
+    preemption
+        ``recompute`` or ``swap``.
+    longest_tokens
+        Requests that would grow longer are rejected; None: none is.
+    jumps
+        From block boundary to block boundary, in place of token by token.
+    most_samples
+        Rows of ``samples`` at most, evenly spaced.
+    """
+
+    def __init__(
+        self,
+        policy: AllocationPolicy,
+        *,
+        steps_per_s: float,
+        prefill_tokens_per_s: float = 0.0,
+        preemption: str = "recompute",
+        longest_tokens: int | None = None,
+        jumps: bool = True,
+        most_samples: int = 2048,
+    ) -> None: ...
+    def feed(
+        self,
+        *,
+        arrival_s: NDArray[np.float64],
+        prompt_tokens: NDArray[np.int64],
+        output_tokens: NDArray[np.int64],
+        hash_offsets: NDArray[np.int64],
+        hashes: NDArray[np.uint64],
+    ) -> None:
+        """Run until the last of these requests is admitted or rejected.
+
+        Raises
+        ------
+        ValueError
+            When arrivals descend, also from batch to batch, or lengths are out of range.
+        """
+    def finish(self) -> None:
+        """Run until nothing is left."""
+    @property
+    def counts(self) -> dict[str, int]: ...
+    @property
+    def fullest(self) -> dict[str, int]:
+        """The instant at which most bytes were reserved, by REPLAY_COLUMNS."""
+    @property
+    def means(self) -> dict[str, float]:
+        """Averages over all steps."""
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """``[samples, len(REPLAY_COLUMNS)]``, evenly spaced."""

@@ -56,7 +56,12 @@ class Architecture(Protocol):
 
 @runtime_checkable
 class Engine(Protocol):
-    """How a layout is placed in memory: the engine axis."""
+    """How a layout is placed in memory: the engine axis.
+
+    An engine may also offer ``allocation(layout, limits)``, which takes what `plan` takes and names
+    the compiled policy that a replay runs, with its parameters: `kvprof.allocation`. Without it the
+    replay allocates the blocks of the plan.
+    """
 
     @property
     def name(self) -> str: ...

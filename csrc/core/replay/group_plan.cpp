@@ -36,7 +36,8 @@ Blocks GroupPlan::blocks(const Lengths& at) const {
   const RowRange held = rows(at);
   if (!holding.active) {
     if (held.size() == 0) return {};
-    return {held.first * row_units / rows_per_block, ceil_div(held.end * row_units, rows_per_block)};
+    return {held.first * row_units / rows_per_block,
+            ceil_div(held.end * row_units, rows_per_block)};
   }
   if (rule.keep == Keep::once) return {0, held.size() > 0 ? holding.state_blocks : 0};
   return {held.first * rule.entry_tokens / block_tokens, ceil_div(slots_end(at), block_tokens)};
@@ -121,8 +122,8 @@ std::int64_t GroupPlan::next_held_break(std::int64_t tokens) const {
     }
     if (part.base_rows > 0) {
       const std::int64_t base = part.base_rows * part.cache.entry_tokens;
-      next = std::min({next, next_congruent(tokens, -ahead, base),
-                       next_congruent(tokens, 1 - ahead, base)});
+      next = std::min(
+          {next, next_congruent(tokens, -ahead, base), next_congruent(tokens, 1 - ahead, base)});
     }
   }
   return next;

@@ -16,8 +16,7 @@ GrowPolicy::GrowPolicy(GrowPlan plan)
 }
 
 std::int64_t GrowPolicy::units_of(const TensorPlan& tensor, std::int64_t tokens) const {
-  const std::int64_t bytes =
-      rows_needed(tensor.cache, at(tokens)).size() * tensor.cache.row_bytes;
+  const std::int64_t bytes = rows_needed(tensor.cache, at(tokens)).size() * tensor.cache.row_bytes;
   return (bytes + plan_.unit_bytes - 1) / plan_.unit_bytes;
 }
 
@@ -99,8 +98,7 @@ Shares GrowPolicy::shares(Slot, std::int64_t tokens) const {
     const std::int64_t bytes =
         rows_needed(tensor.cache, at(tokens)).size() * tensor.cache.row_bytes;
     shares[convention_share] += bytes * tensor.layers;
-    shares[padding_share] +=
-        (units_of(tensor, tokens) * plan_.unit_bytes - bytes) * tensor.layers;
+    shares[padding_share] += (units_of(tensor, tokens) * plan_.unit_bytes - bytes) * tensor.layers;
   }
   const std::int64_t logical = plan_.logical.bytes(at(tokens));
   shares[logical_share] = logical;

@@ -22,8 +22,8 @@ struct GrowPlan {
   std::int64_t encoder_tokens = 0;
 };
 
-/// One contiguous tensor for each sequence and layer. To grow, a tensor is copied: the longer one is
-/// allocated, by best fit, while the shorter one is still there; states are updated in place.
+/// One contiguous tensor for each sequence and layer. To grow, a tensor is copied: the longer one
+/// is allocated, by best fit, while the shorter one is still there; states are updated in place.
 class GrowPolicy final : public Policy {
  public:
   explicit GrowPolicy(GrowPlan plan);

@@ -64,7 +64,8 @@ void Replay::feed(const RequestBatch& batch, const std::function<bool()>& interr
   validate(batch);
   for (std::size_t i = 0; i < batch.arrival_s.size && !stopped_; ++i) {
     last_arrival_s_ = batch.arrival_s[i];
-    const auto arrival = static_cast<std::int64_t>(std::ceil(last_arrival_s_ * options_.steps_per_s));
+    const auto arrival =
+        static_cast<std::int64_t>(std::ceil(last_arrival_s_ * options_.steps_per_s));
     const std::int64_t prompt = batch.prompt_tokens[i];
     Request request{prompt, prompt, prompt + batch.output_tokens[i], {}, false};
     request.hashes.assign(batch.hashes.data + batch.hash_offsets[i],
@@ -128,9 +129,9 @@ Replay::Outcome Replay::admit(Request& request) {
   }
   std::int64_t delay = 0;
   if (options_.prefill_tokens_per_s > 0 && !swapped) {
-    delay = static_cast<std::int64_t>(std::ceil(static_cast<double>(request.tokens - cached) /
-                                                options_.prefill_tokens_per_s *
-                                                options_.steps_per_s));
+    delay =
+        static_cast<std::int64_t>(std::ceil(static_cast<double>(request.tokens - cached) /
+                                            options_.prefill_tokens_per_s * options_.steps_per_s));
   }
   const bool done = request.tokens >= request.final_tokens;
   Sequence& sequence = slots_[slot];
@@ -283,8 +284,7 @@ void Replay::preempt(Slot slot) {
   preempted_now_ = true;
   const Sequence& sequence = slots_[slot];
   const std::int64_t made = std::max<std::int64_t>(0, clock_ - 1 - sequence.base_step);
-  const std::int64_t reserved =
-      policy_->shares(slot, sequence.request.tokens + made).reserved();
+  const std::int64_t reserved = policy_->shares(slot, sequence.request.tokens + made).reserved();
   Request request = remove(slot);
   counts_.appended_tokens += made;
   if (running_.empty()) {

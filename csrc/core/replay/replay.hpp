@@ -78,7 +78,8 @@ class Replay {
 
   /// Run until the last request of the batch is admitted or rejected.
   ///
-  /// @param interrupted  asked every thousand steps or so; true ends the call, and the replay with it
+  /// @param interrupted  asked every thousand steps or so; true ends the call, and the replay with
+  /// it
   /// @throw std::invalid_argument when arrays differ in length, arrivals descend or are not finite,
   /// or lengths are out of range; nothing of the batch was replayed then
   void feed(const RequestBatch& batch, const std::function<bool()>& interrupted = {});

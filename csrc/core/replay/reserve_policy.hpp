@@ -27,8 +27,8 @@ struct ReservePlan {
   std::int64_t encoder_tokens = 0;
 };
 
-/// One contiguous run for all that a sequence will ever keep, set aside on admission (Orca, OSDI'22,
-/// as PagedAttention, SOSP'23, section 6.1, compares with it).
+/// One contiguous run for all that a sequence will ever keep, set aside on admission (Orca,
+/// OSDI'22, as PagedAttention, SOSP'23, section 6.1, compares with it).
 class ReservePolicy final : public Policy {
  public:
   explicit ReservePolicy(ReservePlan plan);

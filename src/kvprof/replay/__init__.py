@@ -1,0 +1,1 @@
+"""Request traces through engines' allocation policies: where the bytes went."""

@@ -1,0 +1,224 @@
+"""A placed model and an engine's `Allocation` in, the compiled policy that a replay runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kvprof._core import (
+    AllocationPolicy,
+    CacheRule,
+    ReplayGroup,
+    ReplayHolding,
+    ReplayPart,
+    ReplayPool,
+    blocks_policy,
+    grow_policy,
+    reserve_policy,
+)
+from kvprof.accounting import CacheGroup, cache_groups, entry_bytes, field_bytes, fixed_bytes
+from kvprof.accounting import per_token as bytes_per_token
+from kvprof.allocation import Allocation, Blocks, Grow, Pages, Reserve
+from kvprof.errors import UsageError
+from kvprof.layout import All, Cache, Clock, Keep, Once
+from kvprof.plan import AllocationPlan, PlanGroup
+from kvprof.size import Placement
+
+_NO_PREFIXES = "kvprof knows how prefixes are cached of models that keep every token in blocks only"
+
+
+def compiled_policy(
+    placement: Placement,
+    allocation: Allocation,
+    *,
+    capacity_bytes: int,
+    longest_tokens: int,
+    encoder_tokens: int = 0,
+    prefix_tokens: int = 0,
+) -> AllocationPolicy:
+    """The policy, over a memory of so many bytes.
+
+    Parameters
+    ----------
+    longest_tokens
+        The longest sequence that may be asked for.
+    prefix_tokens
+        Tokens that a prefix hash stands for; 0: prefixes are not cached.
+
+    Raises
+    ------
+    UsageError
+        When prefixes are to be cached and the policy cannot, or there are too many blocks.
+    """
+    needed = cache_groups(placement.layout)
+    kept = cache_groups(placement.kept)
+    logical = [rule(group.cache, group_row_bytes(group)) for group in needed]
+    match allocation:
+        case Blocks(plan):
+            if prefix_tokens:
+                refuse_unshareable(needed, plan)
+            groups, pools = _block_groups(plan), _pools(plan)
+        case Pages(page_bytes):
+            _refuse_prefixes(prefix_tokens)
+            groups = _page_groups(kept, page_bytes)
+            pools = [ReplayPool(num_blocks=capacity_bytes // page_bytes, block_bytes=page_bytes)]
+        case Reserve(tokens, fit):
+            _refuse_prefixes(prefix_tokens)
+            return reserve_policy(
+                kept=[rule(group.cache, group_row_bytes(group)) for group in kept],
+                logical=logical,
+                reserve=tokens,
+                fit=fit,
+                unit_bytes=unit_bytes(kept),
+                longest_tokens=longest_tokens,
+                capacity_bytes=capacity_bytes,
+                encoder_tokens=encoder_tokens,
+            )
+        case Grow(unit):
+            _refuse_prefixes(prefix_tokens)
+            return grow_policy(
+                tensors=[(rule(g.cache, entry_bytes(g.cache)), len(g.layers)) for g in kept],
+                logical=logical,
+                unit_bytes=unit,
+                capacity_bytes=capacity_bytes,
+                encoder_tokens=encoder_tokens,
+            )
+    try:
+        return blocks_policy(
+            groups=groups,
+            pools=pools,
+            logical=logical,
+            capacity_bytes=capacity_bytes,
+            encoder_tokens=encoder_tokens,
+            prefix_tokens=prefix_tokens,
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"the memory cannot be divided into blocks: {error}",
+            hint="Give less --memory, or larger blocks.",
+        ) from None
+
+
+def rule(cache: Cache, row_bytes: int, keep: Keep | None = None) -> CacheRule:
+    """A cache as the compiled loop counts it; ``row_bytes`` of one entry in all layers."""
+    kept = cache.keep if keep is None else keep
+    return CacheRule(
+        keep=type(kept).__name__.lower(),
+        keep_entries=0 if isinstance(kept, All | Once) else kept.n,
+        clock=cache.clock.value,
+        entry_tokens=cache.entry_tokens,
+        row_bytes=row_bytes,
+        begins_at=cache.begins_at,
+    )
+
+
+def group_row_bytes(group: CacheGroup) -> int:
+    """Bytes of one entry in all layers of the group."""
+    return entry_bytes(group.cache) * len(group.layers)
+
+
+def unit_bytes(kept: Sequence[CacheGroup]) -> int:
+    """What contiguous runs are counted in: the bytes of a token, or of a sequence's states."""
+    return int(bytes_per_token(kept)) or fixed_bytes(kept) or 1
+
+
+def _block_groups(plan: AllocationPlan) -> list[ReplayGroup]:
+    return [
+        _block_group(group, 0 if plan.shared else index) for index, group in enumerate(plan.groups)
+    ]
+
+
+def _block_group(group: PlanGroup, pool: int) -> ReplayGroup:
+    held = group.holding
+    holding = held and ReplayHolding(
+        lookahead_tokens=held.lookahead_tokens,
+        longest_tokens=held.longest_tokens,
+        retained_tokens=held.retained_tokens,
+        window_step=held.window_step,
+        state_blocks=held.state_blocks,
+    )
+    parts = []
+    for part in group.parts:
+        row = entry_bytes(part.cache) * len(part.layers)
+        base = group.base_block_size
+        parts.append(
+            ReplayPart(
+                cache=rule(part.cache, row),
+                rows_per_block=group.rows_in(part),
+                base_rows=0 if base is None else max(1, base // part.cache.entry_tokens),
+                padding_bytes=part.page_bytes * len(part.layers) - group.rows_in(part) * row,
+            )
+        )
+    return ReplayGroup(
+        rule=rule(group.parts[0].cache, 0, group.keep),
+        parts=parts,
+        rows_per_block=group.rows_per_block,
+        block_tokens=group.block_size,
+        filler_bytes=group.filler_bytes,
+        holding=holding,
+        pool=pool,
+    )
+
+
+def _pools(plan: AllocationPlan) -> list[ReplayPool]:
+    if not plan.groups:
+        return []
+    if not plan.shared:
+        return [
+            ReplayPool(num_blocks=group.num_blocks or 0, block_bytes=max(1, group.bytes_per_block))
+            for group in plan.groups
+        ]
+    blocks = plan.num_blocks or 0
+    return [
+        ReplayPool(
+            num_blocks=blocks,
+            block_bytes=max(1, plan.bytes_per_block),
+            reserved_blocks=min(blocks, plan.reserved_blocks),
+        )
+    ]
+
+
+def _page_groups(kept: Sequence[CacheGroup], page_bytes: int) -> list[ReplayGroup]:
+    """Tensors of equal rows together: they need new pages at the same tokens."""
+    tensors: dict[tuple[Keep, Clock, int, int, int], tuple[Cache, int]] = {}
+    for group in kept:
+        cache = group.cache
+        for field in cache.fields:
+            row = field_bytes(field)
+            key = (cache.keep, cache.clock, cache.entry_tokens, cache.begins_at, row)
+            _, count = tensors.get(key, (cache, 0))
+            tensors[key] = (cache, count + len(group.layers))
+    return [
+        ReplayGroup(
+            rule=rule(cache, 0),
+            parts=[ReplayPart(cache=rule(cache, count), rows_per_block=page_bytes)],
+            rows_per_block=page_bytes,
+            block_tokens=1,
+            row_units=key[-1],
+            pool=0,
+            ids_per_block=count,
+        )
+        for key, (cache, count) in tensors.items()
+    ]
+
+
+def _refuse_prefixes(prefix_tokens: int) -> None:
+    if prefix_tokens:
+        raise UsageError(
+            f"--prefix-cache on: {_NO_PREFIXES}",
+            hint="Leave --prefix-cache out, or try --engine paged, vllm or sglang.",
+        )
+
+
+def refuse_unshareable(needed: Sequence[CacheGroup], plan: AllocationPlan) -> None:
+    """Raise UsageError where a block of a prompt is not the same bytes for every sequence."""
+    whole = all(
+        isinstance(g.cache.keep, All) and g.cache.clock is Clock.DECODER for g in needed
+    )
+    if len(plan.groups) != 1 or not whole or not isinstance(plan.groups[0].keep, All):
+        raise UsageError(
+            f"--prefix-cache on: {_NO_PREFIXES}, and this one has windows, states or encoder "
+            "positions",
+            hint="Leave --prefix-cache out.",
+        )
+
+

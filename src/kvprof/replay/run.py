@@ -1,0 +1,316 @@
+"""A workload, a placed model and a clock in, a `ReplayResult` and its time series out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from kvprof._core import REPLAY_COLUMNS, Replay
+from kvprof.accounting import cache_groups
+from kvprof.allocation import Allocation, Blocks
+from kvprof.errors import TraceError, UsageError
+from kvprof.hookspecs import Engine
+from kvprof.model import Model
+from kvprof.plan import POOL_SHARES, REQUEST_WASTES
+from kvprof.registry import call_plugin, registry
+from kvprof.replay.policies import compiled_policy
+from kvprof.replay_result import (
+    MeanBytes,
+    ReplayBytes,
+    ReplayMean,
+    ReplayRequests,
+    ReplayResult,
+    TraceSource,
+)
+from kvprof.size import Placement, Request, base_block_size, model_facts, place
+
+if TYPE_CHECKING:
+    from kvprof.workload.batch import Batch, Workload
+
+DECODE_TOKENS_PER_S = 50.0
+MOST_SAMPLES = 2048
+_FED_ROWS = 1024
+_SPARKS = 60
+
+
+class Pace(Struct, frozen=True, kw_only=True):
+    """The clock of a replay, and what it does when memory runs out.
+
+    Attributes
+    ----------
+    decode_tokens_per_s
+        Of each running sequence: a step of the clock is its inverse.
+    prefill_tokens_per_s
+        None: a prompt is there at once.
+    preemption
+        ``recompute`` or ``swap``.
+    prefix_cache
+        Whether blocks of prompts are kept and found again by the hashes of the trace.
+    jumps
+        From block boundary to block boundary; token by token gives the same, slower.
+    """
+
+    decode_tokens_per_s: float = DECODE_TOKENS_PER_S
+    prefill_tokens_per_s: float | None = None
+    preemption: str = "recompute"
+    prefix_cache: bool = False
+    jumps: bool = True
+
+
+class Replayed(Struct, frozen=True):
+    """A result, and its time series ``[samples, len(REPLAY_COLUMNS)]``."""
+
+    result: ReplayResult
+    samples: NDArray[np.int64]
+
+
+class Case(Struct, frozen=True):
+    """One model on one engine in one memory; ``request.memory_bytes`` must be there."""
+
+    model: Model
+    engine: Engine
+    request: Request
+
+
+def longest_request(workload: Workload) -> int:
+    """Tokens of the longest request, its output included.
+
+    Raises
+    ------
+    TraceError
+        When there is no request.
+    """
+    longest = 0
+    for batch in workload.batches():
+        longest = max(longest, int((batch.prompt_tokens + batch.output_tokens).max(initial=0)))
+    if longest == 0:
+        raise TraceError(f"{workload.name}: no request in it")
+    return longest
+
+
+def replay(
+    case: Case,
+    workload: Workload,
+    pace: Pace,
+    *,
+    source: TraceSource,
+    skipped_rows: int = 0,
+    progress: Callable[[float], None] = lambda part: None,
+) -> Replayed:
+    """Run a workload through an engine's allocation.
+
+    Parameters
+    ----------
+    progress
+        Told how many requests were replayed.
+
+    Raises
+    ------
+    UsageError
+        When the engine places nothing, there is no memory, or prefixes cannot be cached.
+    TraceError
+        When requests do not ascend in time.
+    """
+    memory = case.request.memory_bytes
+    if memory is None:
+        raise UsageError(
+            "a replay is about a memory, and none is given",
+            hint="Give --memory, e.g. --memory 40GiB, or --device-memory less --weights.",
+        )
+    if pace.prefix_cache and workload.block_tokens is None:
+        raise UsageError(
+            f"--prefix-cache on: {workload.name} has no prefix hashes",
+            hint="Leave --prefix-cache out, or take a trace that has them.",
+        )
+    placement = place(case.model, case.engine, case.request)
+    allocation = allocation_of(case, placement)
+    limits = case.request.limits
+    policy = compiled_policy(
+        placement,
+        allocation,
+        capacity_bytes=memory,
+        longest_tokens=limits.max_model_len,
+        encoder_tokens=limits.encoder_tokens,
+        prefix_tokens=(workload.block_tokens or 0) if pace.prefix_cache else 0,
+    )
+    loop = Replay(
+        policy,
+        steps_per_s=pace.decode_tokens_per_s,
+        prefill_tokens_per_s=pace.prefill_tokens_per_s or 0.0,
+        preemption=pace.preemption,
+        longest_tokens=limits.max_model_len,
+        jumps=pace.jumps,
+        most_samples=MOST_SAMPLES,
+    )
+    seconds = _run(loop, workload, hashed=pace.prefix_cache, progress=progress)
+    result = _result(case, placement, allocation, pace, loop, source, skipped_rows, seconds)
+    return Replayed(result, loop.samples)
+
+
+def allocation_of(case: Case, placement: Placement) -> Allocation:
+    """What the engine names, or blocks of its plan.
+
+    Raises
+    ------
+    UsageError
+        When the engine places nothing.
+    PluginError
+        When the engine fails, or names no allocation.
+    """
+    named = getattr(case.engine, "allocation", None)
+    if named is not None:
+        offered = registry().engines.get(case.engine.name)
+        origin = str(offered.origin) if offered else f"of the engine {case.engine.name!r}"
+        found: Allocation = call_plugin(origin, Allocation, named, placement.kept, case.request.limits)
+        return found
+    if placement.plan is None:
+        raise UsageError(
+            f"--engine {case.engine.name} places nothing, so there is nothing to replay",
+            hint="Try --engine paged, vllm, sglang, transformers, vmm or orca-max.",
+        )
+    return Blocks(placement.plan)
+
+
+def _run(
+    loop: Replay, workload: Workload, *, hashed: bool, progress: Callable[[float], None]
+) -> float:
+    """Seconds that the loop took."""
+    seconds, done = 0.0, 0
+    for batch in workload.batches():
+        for part in _parts(batch, hashed=hashed):
+            start = time.perf_counter()
+            try:
+                loop.feed(**part)
+            except ValueError as error:
+                raise TraceError(f"{workload.name}: {error}") from None
+            seconds += time.perf_counter() - start
+            done += len(part["arrival_s"])
+            progress(done)
+    start = time.perf_counter()
+    loop.finish()
+    return seconds + time.perf_counter() - start
+
+
+def _parts(batch: Batch, *, hashed: bool) -> Iterator[dict[str, NDArray[np.generic]]]:
+    """A batch in parts that are short enough to show progress."""
+    hashes = batch.hashes if hashed else np.zeros(0, np.uint64)
+    offsets = batch.hash_offsets if hashed else np.zeros(len(batch) + 1, np.int64)
+    for first in range(0, len(batch), _FED_ROWS):
+        end = min(first + _FED_ROWS, len(batch))
+        yield {
+            "arrival_s": batch.arrival_s[first:end],
+            "prompt_tokens": batch.prompt_tokens[first:end],
+            "output_tokens": batch.output_tokens[first:end],
+            "hash_offsets": offsets[first : end + 1],
+            "hashes": hashes,
+        }
+
+
+def _result(
+    case: Case,
+    placement: Placement,
+    allocation: Allocation,
+    pace: Pace,
+    loop: Replay,
+    source: TraceSource,
+    skipped_rows: int,
+    seconds: float,
+) -> ReplayResult:
+    counts, full, request = loop.counts, loop.fullest, case.request
+    steps_per_s = pace.decode_tokens_per_s
+    capacity = request.memory_bytes or 0
+    queried = counts["queried_tokens"]
+    plan = allocation.plan if isinstance(allocation, Blocks) else None
+    options = {n: v for owner, n, v in request.engine_options if owner == case.engine.name}
+    return ReplayResult(
+        model=model_facts(case.model),
+        engine=case.engine.name,
+        policy=policy_name(allocation),
+        cache_dtype=placement.dtypes.cache,
+        state_dtype=placement.dtypes.state,
+        block_size=base_block_size(plan) if plan else None,
+        tensor_parallel=request.tensor_parallel,
+        encoder_tokens=request.encoder_tokens,
+        max_model_len=request.limits.max_model_len,
+        trace=source,
+        requests=ReplayRequests(
+            total=counts["total"],
+            completed=counts["completed"],
+            rejected=counts["rejected"],
+            preemptions=counts["preemptions"],
+            skipped_rows=skipped_rows,
+        ),
+        bytes=ReplayBytes(
+            logical=full["logical"], reserved=full["pool_reserved"], shared=full["shared_bytes"]
+        ),
+        waste={name: full[name] for name in REQUEST_WASTES},
+        pool={name: full[f"pool_{name}"] for name in POOL_SHARES},
+        mean=_means(loop.means),
+        capacity_bytes=capacity,
+        largest_free_run_bytes=full["largest_free_run"],
+        live_sequences=full["live_sequences"],
+        most_live_sequences=counts["most_live"],
+        fullest_s=full["step"] / steps_per_s,
+        span_s=counts["steps"] / steps_per_s,
+        hit_rate=counts["hit_tokens"] / queried if pace.prefix_cache and queried else None,
+        preemption=pace.preemption,
+        recomputed_tokens=counts["recomputed_tokens"],
+        swapped_bytes=counts["swapped_bytes"],
+        decode_tokens_per_s=steps_per_s,
+        prefill_tokens_per_s=pace.prefill_tokens_per_s,
+        appended_tokens=counts["appended_tokens"],
+        stepping="blocks" if pace.jumps else "tokens",
+        series_file=None,
+        seconds=seconds,
+        requests_per_s=counts["total"] / seconds if seconds else 0.0,
+        block_operations=counts["operations"],
+        block_operations_per_s=counts["operations"] / seconds if seconds else 0.0,
+        utilisation=_sparks(loop.samples, capacity),
+        warnings=_warnings(counts, placement),
+        engine_options=options,
+    )
+
+
+def policy_name(allocation: Allocation) -> str:
+    """What the compiled policy is called: blocks, slots, reserve, vmm, grow."""
+    if isinstance(allocation, Blocks):
+        return allocation.plan.policy
+    return {"Reserve": "reserve", "Pages": "vmm", "Grow": "grow"}[type(allocation).__name__]
+
+
+def _means(means: dict[str, float]) -> ReplayMean:
+    return ReplayMean(
+        bytes=MeanBytes(means["logical"], means["pool_reserved"], means["shared_bytes"]),
+        waste={name: means[name] for name in REQUEST_WASTES},
+        pool={name: means[f"pool_{name}"] for name in POOL_SHARES},
+        live_sequences=means["live_sequences"],
+    )
+
+
+def _sparks(samples: NDArray[np.int64], capacity: int) -> tuple[float, ...]:
+    """Shares of the memory that were reserved, the most of each of 60 parts of the time."""
+    if len(samples) == 0 or capacity == 0:
+        return ()
+    steps = samples[:, REPLAY_COLUMNS.index("step")]
+    reserved = samples[:, REPLAY_COLUMNS.index("pool_reserved")]
+    span = int(steps[-1] - steps[0]) + 1
+    place_of = (steps - steps[0]) * _SPARKS // span
+    most = np.zeros(int(place_of[-1]) + 1)
+    np.maximum.at(most, place_of, reserved / capacity)
+    return tuple(round(float(value), 4) for value in most)
+
+
+def _warnings(counts: dict[str, int], placement: Placement) -> tuple[str, ...]:
+    warnings = []
+    if rejected := counts["rejected"]:
+        warnings.append(
+            f"{rejected:,} of {counts['total']:,} requests could never fit and were rejected."
+        )
+    if not cache_groups(placement.layout):
+        warnings.append("The model keeps nothing.")
+    return tuple(warnings)

@@ -1,0 +1,115 @@
+"""Every field of a result of `kvprof replay`."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kvprof.result import ModelFacts
+
+
+class TraceSource(Struct, frozen=True):
+    """The workload of a replay: its name, its format, and what must be known of it."""
+
+    name: str
+    format: str
+    notes: tuple[str, ...]
+
+
+class ReplayRequests(Struct, frozen=True):
+    """What became of the requests.
+
+    ``total`` were replayed: completed or rejected, because they could never fit. ``preemptions``
+    counts how often a sequence made room for others; ``skipped_rows`` rows of the trace that are no
+    requests: failed when recorded, bad, or after the duration.
+    """
+
+    total: int
+    completed: int
+    rejected: int
+    preemptions: int
+    skipped_rows: int
+
+
+class ReplayBytes(Struct, frozen=True):
+    """Of all live sequences: needed and reserved, shared blocks counted once; what sharing saved.
+
+    ``reserved`` is ``logical`` plus the wastes.
+    """
+
+    logical: int
+    reserved: int
+    shared: int
+
+
+class MeanBytes(Struct, frozen=True):
+    """The same averaged over time."""
+
+    logical: float
+    reserved: float
+    shared: float
+
+
+class ReplayMean(Struct, frozen=True):
+    """Averages over time, from the first arrival to the last release."""
+
+    bytes: MeanBytes
+    waste: dict[str, float]
+    pool: dict[str, float]
+    live_sequences: float
+
+
+class ReplayResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the bytes went when one trace was run through one engine's allocation.
+
+    Attributes
+    ----------
+    bytes, waste, pool, fullest_s, live_sequences
+        At the fullest instant: when most bytes were reserved, so many seconds after the first
+        arrival.
+    capacity_bytes
+        The memory, which the shares of ``pool`` add up to.
+    hit_rate
+        Of the prompt tokens of admitted requests, those that the prefix cache held; null without.
+    seconds
+        Of the replay alone, without reading the trace.
+    block_operations
+        Blocks, pages or runs allocated and freed.
+    """
+
+    model: ModelFacts
+    engine: str
+    policy: str
+    cache_dtype: str
+    state_dtype: str
+    block_size: int | None
+    tensor_parallel: int
+    encoder_tokens: int
+    max_model_len: int
+    trace: TraceSource
+    requests: ReplayRequests
+    bytes: ReplayBytes
+    waste: dict[str, int]
+    pool: dict[str, int]
+    mean: ReplayMean
+    capacity_bytes: int
+    largest_free_run_bytes: int
+    live_sequences: int
+    most_live_sequences: int
+    fullest_s: float
+    span_s: float
+    hit_rate: float | None
+    preemption: str
+    recomputed_tokens: int
+    swapped_bytes: int
+    decode_tokens_per_s: float
+    prefill_tokens_per_s: float | None
+    appended_tokens: int
+    stepping: str
+    series_file: str | None
+    seconds: float
+    requests_per_s: float
+    block_operations: int
+    block_operations_per_s: float
+    utilisation: tuple[float, ...]
+    warnings: tuple[str, ...] = ()
+    engine_options: dict[str, str] = {}
