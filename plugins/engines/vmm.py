@@ -18,9 +18,7 @@ class Vmm:
 
     name = "vmm"
     summary = "virtual contiguity: each tensor of each layer in physical pages, by default of 2 MiB"
-    options = (
-        EngineOption("page", "bytes of a page; below 2 MiB simulated", "2MiB", PAGE_SIZES),
-    )
+    options = (EngineOption("page", "bytes of a page; below 2 MiB simulated", "2MiB", PAGE_SIZES),)
 
     def convention(self, layout: CacheLayout) -> CacheLayout:
         """Keep what the layout says."""

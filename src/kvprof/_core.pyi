@@ -584,9 +584,7 @@ class ReplayGroup:
 class ReplayPool:
     """Blocks of one size, of which ``reserved_blocks`` go to no sequence."""
 
-    def __init__(
-        self, *, num_blocks: int, block_bytes: int, reserved_blocks: int = 0
-    ) -> None: ...
+    def __init__(self, *, num_blocks: int, block_bytes: int, reserved_blocks: int = 0) -> None: ...
 
 @final
 class AllocationPolicy:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from kvprof import __version__
 from kvprof.answer import SolveResult
 from kvprof.profile_result import ProfileResult
+from kvprof.replay_result import ReplayResult
 from kvprof.result import (
     AgreementResult,
     ArchitectureRow,
@@ -30,6 +31,7 @@ SCHEMA_VERSION = "1.0"
 RESULT_KINDS: dict[str, type[Struct] | UnionType] = {
     "size": SizeResult,
     "profile": ProfileResult,
+    "replay": ReplayResult,
     "solve": SolveResult,
     "models": CatalogueRow,
     "architectures": ArchitectureRow,

@@ -130,42 +130,43 @@ std::uint64_t BlocksPolicy::key(const Demand& demand, std::size_t block) const {
   return block_key(demand.hashes[static_cast<std::size_t>(hash)], end);
 }
 
-std::size_t BlocksPolicy::use_cached(const Demand& demand, Table& table) {
+void BlocksPolicy::find_cached(const Demand& demand) {
   // The last token is always computed: its output is what comes next.
   const std::int64_t others = std::max<std::int64_t>(0, demand.tokens - 1);
   const auto most = static_cast<std::size_t>(others / plan_.groups[0].block_tokens);
   const std::size_t keys = std::min(num_keys(demand), most);
+  cached_.clear();
   for (std::size_t i = 0; i < keys; ++i) {
     const auto block = prefixes_->find(key(demand, i));
-    if (!block) break;
-    if (prefixes_->users(*block) > 0) ++extra_users_;
-    prefixes_->use(*block);
-    table.ids.push_back(*block);
+    if (!block) return;
+    cached_.push_back(*block);
   }
-  return table.ids.size();
 }
 
+// A refusal changes nothing, not even what was used last.
 bool BlocksPolicy::admit_cached(const Demand& demand, Table& table, std::int64_t& cached_tokens) {
   const GroupPlan& group = plan_.groups[0];
   const Blocks blocks = group.blocks(at(demand.tokens));
-  const std::size_t cached = use_cached(demand, table);
-  const std::int64_t missing = blocks.size() - static_cast<std::int64_t>(cached);
-  if (missing > static_cast<std::int64_t>(available(group.pool))) {
+  find_cached(demand);
+  const auto cached = static_cast<std::int64_t>(cached_.size());
+  const std::int64_t missing = blocks.size() - cached;
+  const std::int64_t unused = std::count_if(cached_.begin(), cached_.end(), [this](BlockId block) {
+    return prefixes_->users(block) == 0;
+  });
+  if (missing + unused > static_cast<std::int64_t>(available(group.pool))) {
     lacking_ = group.pool;
-    while (!table.ids.empty()) {
-      if (prefixes_->users(table.ids.back()) > 1) --extra_users_;
-      prefixes_->drop(table.ids.back());
-      table.ids.pop_back();
-    }
     return false;
   }
-  operations_ += cached;
+  for (const BlockId block : cached_) prefixes_->use(block);
+  extra_users_ += cached - unused;
+  operations_ += cached_.size();
+  table.ids.assign(cached_.begin(), cached_.end());
   take(group.pool, table, missing);
   table.blocks = blocks;
-  for (std::size_t i = cached; i < num_keys(demand); ++i) {
+  for (std::size_t i = cached_.size(); i < num_keys(demand); ++i) {
     prefixes_->insert(table.ids[i], key(demand, i));
   }
-  cached_tokens = static_cast<std::int64_t>(cached) * group.block_tokens;
+  cached_tokens = cached * group.block_tokens;
   return true;
 }
 

@@ -67,7 +67,8 @@ class BlocksPolicy final : public Policy {
   void give_back(std::size_t pool, BlockId block);
   std::uint64_t key(const Demand& demand, std::size_t block) const;
   std::size_t num_keys(const Demand& demand) const;
-  std::size_t use_cached(const Demand& demand, Table& table);
+  /// Fill `cached_` with the blocks at the beginning of the prompt that are known.
+  void find_cached(const Demand& demand);
   bool admit_cached(const Demand& demand, Table& table, std::int64_t& cached_tokens);
 
   BlocksPlan plan_;
@@ -75,6 +76,7 @@ class BlocksPolicy final : public Policy {
   std::optional<PrefixCache> prefixes_;
   std::vector<Table> tables_;  ///< [slots, groups]
   std::vector<std::int64_t> needed_;
+  std::vector<BlockId> cached_;
   std::size_t lacking_ = 0;
   /// Users of cached blocks beyond the first of each.
   std::int64_t extra_users_ = 0;

@@ -12,6 +12,7 @@ from kvprof import __version__
 VERBS = {
     "profile": "Allocate, stream and age a model's inference memory, and report what was measured.",
     "size": "Say what a model keeps and what an engine reserves, without touching memory.",
+    "replay": "Run a request trace through engines' allocators, every wasted byte by name.",
     "solve": "Find the longest context, most sequences, least memory or best block size.",
     "list": "List architectures, engines, devices or models; say what request traces are.",
     "check": "Check that a plugin conforms, or that a config is laid out as transformers keeps it.",

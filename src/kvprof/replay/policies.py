@@ -20,7 +20,7 @@ from kvprof.accounting import per_token as bytes_per_token
 from kvprof.allocation import Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.errors import UsageError
 from kvprof.layout import All, Cache, Clock, Keep, Once
-from kvprof.plan import AllocationPlan, PlanGroup
+from kvprof.plan import AllocationPlan, Holding, PlanGroup
 from kvprof.size import Placement
 
 _NO_PREFIXES = "kvprof knows how prefixes are cached of models that keep every token in blocks only"
@@ -128,14 +128,6 @@ def _block_groups(plan: AllocationPlan) -> list[ReplayGroup]:
 
 
 def _block_group(group: PlanGroup, pool: int) -> ReplayGroup:
-    held = group.holding
-    holding = held and ReplayHolding(
-        lookahead_tokens=held.lookahead_tokens,
-        longest_tokens=held.longest_tokens,
-        retained_tokens=held.retained_tokens,
-        window_step=held.window_step,
-        state_blocks=held.state_blocks,
-    )
     parts = []
     for part in group.parts:
         row = entry_bytes(part.cache) * len(part.layers)
@@ -154,8 +146,18 @@ def _block_group(group: PlanGroup, pool: int) -> ReplayGroup:
         rows_per_block=group.rows_per_block,
         block_tokens=group.block_size,
         filler_bytes=group.filler_bytes,
-        holding=holding,
+        holding=None if group.holding is None else _holding(group.holding),
         pool=pool,
+    )
+
+
+def _holding(held: Holding) -> ReplayHolding:
+    return ReplayHolding(
+        lookahead_tokens=held.lookahead_tokens,
+        longest_tokens=held.longest_tokens,
+        retained_tokens=held.retained_tokens,
+        window_step=held.window_step,
+        state_blocks=held.state_blocks,
     )
 
 
@@ -211,14 +213,10 @@ def _refuse_prefixes(prefix_tokens: int) -> None:
 
 def refuse_unshareable(needed: Sequence[CacheGroup], plan: AllocationPlan) -> None:
     """Raise UsageError where a block of a prompt is not the same bytes for every sequence."""
-    whole = all(
-        isinstance(g.cache.keep, All) and g.cache.clock is Clock.DECODER for g in needed
-    )
+    whole = all(isinstance(g.cache.keep, All) and g.cache.clock is Clock.DECODER for g in needed)
     if len(plan.groups) != 1 or not whole or not isinstance(plan.groups[0].keep, All):
         raise UsageError(
             f"--prefix-cache on: {_NO_PREFIXES}, and this one has windows, states or encoder "
             "positions",
             hint="Leave --prefix-cache out.",
         )
-
-

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from kvprof._core import REPLAY_COLUMNS, Replay
 from kvprof.accounting import cache_groups
-from kvprof.allocation import Allocation, Blocks
+from kvprof.allocation import PAGE_BYTES, Allocation, Blocks, Pages
+from kvprof.case import Case
+from kvprof.engine_options import chosen_options
 from kvprof.errors import TraceError, UsageError
-from kvprof.hookspecs import Engine
-from kvprof.model import Model
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import call_plugin, registry
 from kvprof.replay.policies import compiled_policy
@@ -27,7 +27,8 @@ from kvprof.replay_result import (
     ReplayResult,
     TraceSource,
 )
-from kvprof.size import Placement, Request, base_block_size, model_facts, place
+from kvprof.size import Placement, base_block_size, model_facts, place
+from kvprof.units import format_bytes
 
 if TYPE_CHECKING:
     from kvprof.workload.batch import Batch, Workload
@@ -67,14 +68,6 @@ class Replayed(Struct, frozen=True):
 
     result: ReplayResult
     samples: NDArray[np.int64]
-
-
-class Case(Struct, frozen=True):
-    """One model on one engine in one memory; ``request.memory_bytes`` must be there."""
-
-    model: Model
-    engine: Engine
-    request: Request
 
 
 def longest_request(workload: Workload) -> int:
@@ -166,7 +159,9 @@ def allocation_of(case: Case, placement: Placement) -> Allocation:
     if named is not None:
         offered = registry().engines.get(case.engine.name)
         origin = str(offered.origin) if offered else f"of the engine {case.engine.name!r}"
-        found: Allocation = call_plugin(origin, Allocation, named, placement.kept, case.request.limits)
+        chosen = chosen_options(case.engine, case.request.engine_options)
+        limits = structs.replace(case.request.limits, options=chosen)
+        found: Allocation = call_plugin(origin, Allocation, named, placement.kept, limits)
         return found
     if placement.plan is None:
         raise UsageError(
@@ -185,30 +180,38 @@ def _run(
         for part in _parts(batch, hashed=hashed):
             start = time.perf_counter()
             try:
-                loop.feed(**part)
+                loop.feed(
+                    arrival_s=part.arrival_s,
+                    prompt_tokens=part.prompt_tokens,
+                    output_tokens=part.output_tokens,
+                    hash_offsets=part.hash_offsets,
+                    hashes=part.hashes,
+                )
             except ValueError as error:
                 raise TraceError(f"{workload.name}: {error}") from None
             seconds += time.perf_counter() - start
-            done += len(part["arrival_s"])
+            done += len(part)
             progress(done)
     start = time.perf_counter()
     loop.finish()
     return seconds + time.perf_counter() - start
 
 
-def _parts(batch: Batch, *, hashed: bool) -> Iterator[dict[str, NDArray[np.generic]]]:
-    """A batch in parts that are short enough to show progress."""
+def _parts(batch: Batch, *, hashed: bool) -> Iterator[Batch]:
+    """A batch in parts that are short enough to show progress; offsets are into all its hashes."""
     hashes = batch.hashes if hashed else np.zeros(0, np.uint64)
     offsets = batch.hash_offsets if hashed else np.zeros(len(batch) + 1, np.int64)
     for first in range(0, len(batch), _FED_ROWS):
-        end = min(first + _FED_ROWS, len(batch))
-        yield {
-            "arrival_s": batch.arrival_s[first:end],
-            "prompt_tokens": batch.prompt_tokens[first:end],
-            "output_tokens": batch.output_tokens[first:end],
-            "hash_offsets": offsets[first : end + 1],
-            "hashes": hashes,
-        }
+        rows = slice(first, first + _FED_ROWS)
+        yield structs.replace(
+            batch,
+            arrival_s=batch.arrival_s[rows],
+            prompt_tokens=batch.prompt_tokens[rows],
+            output_tokens=batch.output_tokens[rows],
+            session=batch.session[rows],
+            hash_offsets=offsets[first : first + _FED_ROWS + 1],
+            hashes=hashes,
+        )
 
 
 def _result(
@@ -271,7 +274,7 @@ def _result(
         block_operations=counts["operations"],
         block_operations_per_s=counts["operations"] / seconds if seconds else 0.0,
         utilisation=_sparks(loop.samples, capacity),
-        warnings=_warnings(counts, placement),
+        warnings=_warnings(counts, placement, allocation),
         engine_options=options,
     )
 
@@ -305,8 +308,15 @@ def _sparks(samples: NDArray[np.int64], capacity: int) -> tuple[float, ...]:
     return tuple(round(float(value), 4) for value in most)
 
 
-def _warnings(counts: dict[str, int], placement: Placement) -> tuple[str, ...]:
+def _warnings(
+    counts: dict[str, int], placement: Placement, allocation: Allocation
+) -> tuple[str, ...]:
     warnings = []
+    if isinstance(allocation, Pages) and allocation.page_bytes < PAGE_BYTES:
+        warnings.append(
+            f"Physical pages of {format_bytes(allocation.page_bytes)} are a simulation: the driver "
+            f"maps {format_bytes(PAGE_BYTES)}."
+        )
     if rejected := counts["rejected"]:
         warnings.append(
             f"{rejected:,} of {counts['total']:,} requests could never fit and were rejected."

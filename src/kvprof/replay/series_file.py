@@ -14,17 +14,7 @@ from kvprof.errors import UnavailableError, UsageError
 from kvprof.output import Destination
 from kvprof.replay.run import Replayed
 
-SUFFIXES = (".csv", ".parquet")
 _FACTS = ("step", "waits", "hit_tokens", "queried_tokens")
-
-
-def check_suffix(path: Path) -> None:
-    """Raise UsageError for a file that is neither."""
-    if path.suffix not in SUFFIXES:
-        raise UsageError(
-            f"--series {path}: a time series is written as .csv or .parquet",
-            hint="Give a file name that ends in one of them.",
-        )
 
 
 def series_columns(replayed: Sequence[Replayed]) -> dict[str, np.ndarray[Any, Any]]:

@@ -39,6 +39,10 @@ def sheets_of(document: Document) -> Sequence[Sheet]:
         from kvprof.reports.profile import profile_sheets  # noqa: PLC0415
 
         return profile_sheets(document)
+    if document.kind == "replay":
+        from kvprof.reports.replay import replay_sheets  # noqa: PLC0415
+
+        return replay_sheets(document)
     if document.kind == "solve":
         from kvprof.reports.solve import solve_sheets  # noqa: PLC0415
 
