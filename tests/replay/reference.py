@@ -1,0 +1,605 @@
+"""A replay in plain Python: one token at a time, sets of blocks, lists of free runs.
+
+It says of each step what the compiled loop must say, and shares no code with it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kvprof.accounting import cache_groups, entry_bytes, field_bytes, logical_bytes
+from kvprof.allocation import Allocation, Blocks, Grow, Pages, Reserve
+from kvprof.layout import Cache, CacheLayout, Clock, Once, entries, held
+from kvprof.plan import POOL_SHARES, REQUEST_WASTES
+from kvprof.size import Placement
+
+Bytes = dict[str, int]
+
+
+@dataclass
+class Asked:
+    """One request; ``tokens`` are those to be held when it is admitted next."""
+
+    arrival_step: int
+    prompt: int
+    output: int
+    hashes: tuple[int, ...] = ()
+    tokens: int = 0
+    again: bool = False
+
+    @property
+    def final(self) -> int:
+        return self.prompt + self.output
+
+
+class Memory(Protocol):
+    """What the reference asks of a way to allocate."""
+
+    def can_fit(self, asked: Asked) -> bool: ...
+    def admit(self, name: int, asked: Asked, *, cached: bool) -> int | None: ...
+    def grow(self, name: int, tokens: int) -> bool: ...
+    def release(self, name: int) -> None: ...
+    def shares(self, name: int, tokens: int) -> Bytes: ...
+    def pool(self, waits: bool) -> Bytes: ...
+    def saved(self) -> Bytes: ...
+
+
+class Reference:
+    """The loop: `steps` has one entry for each step, `counts` what became of the requests."""
+
+    def __init__(self, memory: Memory, longest: int, *, swaps: bool = False, prefill: int = 0):
+        self.memory = memory
+        self.longest = longest
+        self.swaps = swaps
+        self.prefill = prefill
+        self.steps: list[tuple[int, Bytes, Bytes]] = []
+        self.counts = dict.fromkeys(
+            ("completed", "rejected", "preemptions", "recomputed_tokens", "hit_tokens"), 0
+        )
+        self.running: dict[int, tuple[Asked, int]] = {}
+        self.waiting: list[Asked] = []
+        self.names = 0
+
+    def run(self, requests: list[Asked]) -> None:
+        coming = list(requests)
+        clock = coming[0].arrival_step
+        while coming or self.waiting or self.running:
+            preempted = self.grow(clock)
+            if not preempted:
+                while self.waiting and self.try_admit(self.waiting[0], clock):
+                    self.waiting.pop(0)
+                while not self.waiting and coming and coming[0].arrival_step <= clock:
+                    if not self.try_admit(coming[0], clock):
+                        break
+                    coming.pop(0)
+            arrived = bool(coming) and coming[0].arrival_step <= clock
+            if not (coming or self.waiting or self.running):
+                return
+            self.observe(clock, waits=arrived or bool(self.waiting))
+            for name in [n for n, (a, _) in self.running.items() if a.tokens >= a.final]:
+                self.memory.release(name)
+                del self.running[name]
+                self.counts["completed"] += 1
+            clock += 1
+
+    def try_admit(self, asked: Asked, clock: int) -> bool:
+        """Whether it waits no longer: it runs, or it is rejected."""
+        cached = None
+        asked.tokens = asked.tokens if asked.again else asked.prompt
+        fits = asked.final <= self.longest and self.memory.can_fit(asked)
+        if fits:
+            lookup = not (asked.again and self.swaps)
+            cached = self.memory.admit(self.names, asked, cached=lookup)
+        if cached is None:
+            if fits and self.running:
+                return False
+            self.counts["rejected"] += 1
+            return True
+        if not asked.again:
+            self.counts["hit_tokens"] += cached
+        elif not self.swaps:
+            self.counts["recomputed_tokens"] += asked.tokens - cached
+        delay = 0
+        if self.prefill and not (asked.again and self.swaps):
+            delay = math.ceil((asked.tokens - cached) / self.prefill)
+        self.running[self.names] = (asked, clock + delay)
+        self.names += 1
+        return True
+
+    def grow(self, clock: int) -> bool:
+        preempted = False
+        for name in list(self.running):
+            if name not in self.running or self.running[name][1] >= clock:
+                continue
+            while name in self.running and not self.memory.grow(
+                name, self.running[name][0].tokens + 1
+            ):
+                preempted = True
+                last = max(self.running)
+                victim, _ = self.running.pop(last)
+                self.memory.release(last)
+                if self.running:
+                    self.counts["preemptions"] += 1
+                    victim.again = True
+                    self.waiting.insert(0, victim)
+                else:
+                    self.counts["rejected"] += 1
+            if name in self.running:
+                self.running[name][0].tokens += 1
+        return preempted
+
+    def observe(self, clock: int, *, waits: bool) -> None:
+        total = dict.fromkeys(("logical", *REQUEST_WASTES), 0)
+        for name, (asked, _) in self.running.items():
+            for share, size in self.memory.shares(name, asked.tokens).items():
+                total[share] += size
+        for share, size in self.memory.saved().items():
+            total[share] -= size
+        self.steps.append((clock, total, self.memory.pool(waits)))
+
+
+def pool_of(**shares: int) -> Bytes:
+    return dict.fromkeys(POOL_SHARES, 0) | shares
+
+
+@dataclass
+class BlocksMemory:
+    """Sets of block numbers for each sequence and group; pools that count."""
+
+    placement: Placement
+    capacity: int
+    encoder: int = 0
+    prefix_tokens: int = 0
+    tables: dict[int, list[set[int]]] = field(default_factory=dict)
+    known: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    """Key of a cached block to those who use it; the oldest unused first."""
+    mine: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    lacking: int = 0
+
+    def __post_init__(self) -> None:
+        plan = self.placement.plan
+        assert plan is not None
+        self.plan = plan
+        if plan.shared:
+            self.sizes = [max(0, (plan.num_blocks or 0) - plan.reserved_blocks)]
+        else:
+            self.sizes = [group.num_blocks or 0 for group in plan.groups]
+
+    def needed(self, tokens: int) -> list[set[int]]:
+        return [set(group.blocks(tokens, self.encoder)) for group in self.plan.groups]
+
+    def by_pool(self, tables: list[set[int]]) -> list[int]:
+        counts = [len(table) for table in tables]
+        return [sum(counts)] if self.plan.shared else counts
+
+    def used(self) -> list[int]:
+        used = [0] * len(self.sizes)
+        for tables in self.tables.values():
+            for pool, count in enumerate(self.by_pool(tables)):
+                used[pool] += count
+        # A block that several use was counted once for each of them.
+        used[0] -= sum(max(0, len(users) - 1) for users in self.known.values()) if used else 0
+        return used
+
+    def unused(self) -> list[tuple[int, int]]:
+        return [key for key, users in self.known.items() if not users]
+
+    def can_fit(self, asked: Asked) -> bool:
+        return all(
+            need <= size
+            for tokens in (asked.tokens, asked.final)
+            for need, size in zip(self.by_pool(self.needed(tokens)), self.sizes, strict=True)
+        )
+
+    def room(self, more: list[int], kept_unused: int = 0) -> bool:
+        """Whether so many blocks more can be had, without the unused ones that are wanted."""
+        for pool, (need, used) in enumerate(zip(more, self.used(), strict=True)):
+            if need > self.sizes[pool] - used - kept_unused:
+                self.lacking = pool
+                return False
+        return True
+
+    def keys(self, asked: Asked, tokens: int) -> list[tuple[int, int]]:
+        if not self.prefix_tokens:
+            return []
+        size = self.plan.groups[0].block_size
+        ends = range(size, tokens + 1, size)
+        return [
+            (asked.hashes[(end - 1) // self.prefix_tokens], end)
+            for end in ends
+            if (end - 1) // self.prefix_tokens < len(asked.hashes)
+        ]
+
+    def admit(self, name: int, asked: Asked, *, cached: bool) -> int | None:
+        found: list[tuple[int, int]] = []
+        for key in self.keys(asked, min(asked.prompt, asked.tokens - 1)) if cached else []:
+            if key not in self.known:
+                break
+            found.append(key)
+        tables = self.needed(asked.tokens)
+        more = self.by_pool(tables)
+        if more:
+            more[0] -= len(found)
+        # Unused blocks that are found are free no longer.
+        if not self.room(more, sum(not self.known[key] for key in found)):
+            return None
+        for key in found:
+            self.known[key].append(name)
+        self.tables[name] = tables
+        self.mine[name] = found
+        self.evict()
+        for key in self.keys(asked, asked.prompt) if cached else []:
+            if key not in self.known:
+                self.known[key] = [name]
+                self.mine[name] = [*self.mine[name], key]
+        return len(found) * self.plan.groups[0].block_size if found else 0
+
+    def evict(self) -> None:
+        while self.used() and self.used()[0] + len(self.unused()) > self.sizes[0]:
+            if not self.unused():
+                return
+            del self.known[self.unused()[0]]
+
+    def grow(self, name: int, tokens: int) -> bool:
+        tables = self.needed(tokens)
+        old = self.by_pool(self.tables[name])
+        more = [new - had for new, had in zip(self.by_pool(tables), old, strict=True)]
+        if tables != self.tables[name] and not self.room(more):
+            return False
+        self.tables[name] = tables
+        self.evict()
+        return True
+
+    def release(self, name: int) -> None:
+        del self.tables[name]
+        for key in sorted(self.mine.pop(name), key=lambda key: -key[1]):
+            users = self.known.pop(key)
+            users.remove(name)
+            self.known[key] = users  # unused ones stand in the order in which they became so
+
+    def shares(self, name: int, tokens: int) -> Bytes:
+        needed = cache_groups(self.placement.layout)
+        logical = logical_bytes(needed, tokens, self.encoder)
+        return {"logical": logical, **self.plan.wastes(logical, tokens, self.encoder)}
+
+    def saved(self) -> Bytes:
+        if not self.prefix_tokens:
+            return {}
+        extra = sum(max(0, len(users) - 1) for users in self.known.values())
+        group = self.plan.groups[0]
+        logical = logical_bytes(cache_groups(self.placement.layout), group.block_size)
+        kept = logical_bytes(cache_groups(self.placement.kept), group.block_size)
+        return {"logical": extra * logical, "convention": extra * (kept - logical)}
+
+    def pool(self, waits: bool) -> Bytes:
+        plan = self.plan
+        size = [plan.bytes_per_block] if plan.shared else [g.bytes_per_block for g in plan.groups]
+        shares = pool_of()
+        reclaimable = len(self.unused())
+        free = [total - used for total, used in zip(self.sizes, self.used(), strict=True)]
+        full = [
+            self.sizes[pool] > 0 and (left == 0 or (waits and pool == self.lacking))
+            for pool, left in enumerate(free)
+        ]
+        for pool, left in enumerate(free if size else []):
+            idle = any(full) and not full[pool]
+            shares["imbalance" if idle else "free"] += (left - reclaimable) * size[pool]
+            shares["reclaimable"] += reclaimable * size[pool]
+            shares["reserved"] += (self.sizes[pool] - left) * size[pool]
+        if plan.shared and size:
+            nulls = min(plan.num_blocks or 0, plan.reserved_blocks)
+            shares["reserved_blocks"] = nulls * plan.bytes_per_block
+        shares["remainder"] = self.capacity - sum(shares.values())
+        return shares
+
+
+def tensors(layout: CacheLayout) -> list[tuple[Cache, int]]:
+    """Each cache of each layer, one tensor for each of its fields: rows of so many bytes."""
+    return [(cache, field_bytes(field)) for _, cache in layout.caches() for field in cache.fields]
+
+
+@dataclass
+class PagesMemory:
+    """Each tensor of each layer by itself, in whole pages."""
+
+    placement: Placement
+    capacity: int
+    page: int
+    encoder: int = 0
+    held: dict[int, int] = field(default_factory=dict)
+
+    def pages(self, tokens: int) -> int:
+        return sum(len(self._range(*tensor, tokens)) for tensor in tensors(self.placement.kept))
+
+    def _range(self, cache: Cache, row: int, tokens: int) -> range:
+        rows = held(cache, tokens, self.encoder)
+        if not rows:
+            return range(0)
+        return range(rows.start * row // self.page, -(-rows.stop * row // self.page))
+
+    def can_fit(self, asked: Asked) -> bool:
+        most = self.capacity // self.page
+        return max(self.pages(asked.tokens), self.pages(asked.final)) <= most
+
+    def admit(self, name: int, asked: Asked, *, cached: bool) -> int | None:
+        self.held[name] = 0
+        if self.grow(name, asked.tokens):
+            return 0
+        del self.held[name]
+        return None
+
+    def grow(self, name: int, tokens: int) -> bool:
+        need = self.pages(tokens)
+        others = sum(self.held.values()) - self.held[name]
+        if others + need > self.capacity // self.page:
+            return False
+        self.held[name] = need
+        return True
+
+    def release(self, name: int) -> None:
+        del self.held[name]
+
+    def shares(self, name: int, tokens: int) -> Bytes:
+        total = dict.fromkeys(("logical", *REQUEST_WASTES), 0)
+        needed = cache_groups(self.placement.layout)
+        total["logical"] = logical_bytes(needed, tokens, self.encoder)
+        total["convention"] = -total["logical"]
+        for cache, row in tensors(self.placement.kept):
+            rows, pages = held(cache, tokens, self.encoder), self._range(cache, row, tokens)
+            if pages:
+                total["convention"] += len(rows) * row
+                total["window_slack"] += rows.start * row - pages.start * self.page
+                total["tail"] += pages.stop * self.page - rows.stop * row
+        return total
+
+    def saved(self) -> Bytes:
+        return {}
+
+    def pool(self, waits: bool) -> Bytes:
+        reserved = sum(self.held.values()) * self.page
+        free = self.capacity // self.page * self.page - reserved
+        return pool_of(reserved=reserved, free=free, remainder=self.capacity % self.page)
+
+
+class Line:
+    """A contiguous memory, one byte string: which units are taken."""
+
+    def __init__(self, units: int) -> None:
+        self.taken = bytearray(units)
+
+    def free_runs(self) -> list[tuple[int, int]]:
+        runs, at = [], 0
+        while (start := self.taken.find(0, at)) >= 0:
+            end = self.taken.find(1, start)
+            at = len(self.taken) if end < 0 else end
+            runs.append((start, at - start))
+            if end < 0:
+                break
+        return runs
+
+    def take(self, start: int, units: int) -> None:
+        assert not any(self.taken[start : start + units])
+        self.taken[start : start + units] = b"\x01" * units
+
+    def give(self, start: int, units: int) -> None:
+        self.taken[start : start + units] = bytes(units)
+
+
+def buddy_place(line: Line, units: int) -> int | None:
+    """Where a buddy allocator puts a power of two: in the smallest whole free part, the first.
+
+    Free parts are as large as they can be: halves of powers of two that the memory is made of.
+    """
+    parts, offset = [], 0
+    total = len(line.taken)
+    for order in reversed(range(total.bit_length())):
+        if total & 1 << order:
+            parts += _free_parts(line, offset, 1 << order)
+            offset += 1 << order
+    fitting = [(size, start) for start, size in parts if size >= units]
+    return min(fitting)[1] if fitting else None
+
+
+def _free_parts(line: Line, start: int, size: int) -> list[tuple[int, int]]:
+    if not any(line.taken[start : start + size]):
+        return [(start, size)]
+    if size == 1:
+        return []
+    half = size // 2
+    return _free_parts(line, start, half) + _free_parts(line, start + half, half)
+
+
+@dataclass
+class ReserveMemory:
+    """One run for each sequence."""
+
+    placement: Placement
+    capacity: int
+    reserve: Reserve
+    unit: int
+    longest: int
+    encoder: int = 0
+
+    def __post_init__(self) -> None:
+        self.line = Line(self.capacity // self.unit)
+        self.runs: dict[int, tuple[int, int, int, int]] = {}
+
+    def most(self, tokens: int) -> int:
+        """Bytes of the fullest moment on the way to that length, of each cache by itself."""
+        total = 0
+        for group in cache_groups(self.placement.kept):
+            cache = group.cache
+            most = max(entries(cache, t, self.encoder) for t in range(tokens + 1))
+            total += most * entry_bytes(cache) * len(group.layers)
+        return total
+
+    def tokens_for(self, asked: Asked) -> int:
+        match self.reserve.tokens:
+            case "max":
+                return self.longest
+            case "pow2":
+                rounded = 1 << (asked.output - 1).bit_length() if asked.output else 0
+                return max(asked.final, min(self.longest, asked.prompt + rounded))
+        return asked.final
+
+    def units_for(self, asked: Asked) -> int:
+        units = -(-self.most(self.tokens_for(asked)) // self.unit)
+        buddy = self.reserve.fit == "buddy"
+        return 1 << (units - 1).bit_length() if buddy and units else units
+
+    def place_of(self, line: Line, units: int) -> int | None:
+        if self.reserve.fit == "buddy":
+            return buddy_place(line, units)
+        return next((start for start, size in line.free_runs() if size >= units), None)
+
+    def can_fit(self, asked: Asked) -> bool:
+        units = self.units_for(asked)
+        return units == 0 or self.place_of(Line(len(self.line.taken)), units) is not None
+
+    def admit(self, name: int, asked: Asked, *, cached: bool) -> int | None:
+        units = self.units_for(asked)
+        start = self.place_of(self.line, units) if units else 0
+        if start is None:
+            return None
+        self.line.take(start, units)
+        self.runs[name] = (start, units, self.tokens_for(asked), asked.final)
+        return 0
+
+    def grow(self, name: int, tokens: int) -> bool:
+        return True
+
+    def release(self, name: int) -> None:
+        start, units, _, _ = self.runs.pop(name)
+        self.line.give(start, units)
+
+    def shares(self, name: int, tokens: int) -> Bytes:
+        _, units, reserved, final = self.runs[name]
+        logical = logical_bytes(cache_groups(self.placement.layout), tokens, self.encoder)
+        kept = logical_bytes(cache_groups(self.placement.kept), tokens, self.encoder)
+        used, most = self.most(final), self.most(reserved)
+        return {
+            "logical": logical,
+            "convention": kept - logical,
+            "reserved_for_later": used - kept,
+            "never_used": most - used,
+            "padding": units * self.unit - most,
+        }
+
+    def saved(self) -> Bytes:
+        return {}
+
+    def pool(self, waits: bool) -> Bytes:
+        units = len(self.line.taken)
+        reserved = sum(self.line.taken) * self.unit
+        free = units * self.unit - reserved
+        shares = {"external" if waits else "free": free}
+        return pool_of(reserved=reserved, remainder=self.capacity - units * self.unit, **shares)
+
+
+@dataclass
+class GrowMemory:
+    """One run for each sequence, cache and layer; the longer one is taken before it is given up."""
+
+    placement: Placement
+    capacity: int
+    unit: int
+    encoder: int = 0
+
+    def __post_init__(self) -> None:
+        self.line = Line(self.capacity // self.unit)
+        self.caches = [
+            group.cache for group in cache_groups(self.placement.kept) for _ in group.layers
+        ]
+        self.runs: dict[int, list[tuple[int, int, int]]] = {}
+
+    def units(self, cache: Cache, tokens: int) -> int:
+        return -(-entries(cache, tokens, self.encoder) * entry_bytes(cache) // self.unit)
+
+    def can_fit(self, asked: Asked) -> bool:
+        for tokens in (asked.tokens, asked.final):
+            sizes = [self.units(cache, tokens) for cache in self.caches]
+            moving = [
+                size
+                for size, cache in zip(sizes, self.caches, strict=True)
+                if not isinstance(cache.keep, Once)
+            ]
+            if sum(sizes) + max(moving, default=0) > len(self.line.taken):
+                return False
+        return True
+
+    def best(self, units: int) -> int | None:
+        if units == 0:
+            return 0
+        fitting = [(size, start) for start, size in self.line.free_runs() if size >= units]
+        return min(fitting)[1] if fitting else None
+
+    def admit(self, name: int, asked: Asked, *, cached: bool) -> int | None:
+        self.runs[name] = []
+        for cache in self.caches:
+            units = self.units(cache, asked.tokens)
+            start = self.best(units)
+            if start is None:
+                self.release(name)
+                return None
+            self.line.take(start, units)
+            self.runs[name].append((start, units, asked.tokens))
+        return 0
+
+    def grow(self, name: int, tokens: int) -> bool:
+        for i, cache in enumerate(self.caches):
+            old, had, at = self.runs[name][i]
+            units = self.units(cache, tokens)
+            still = isinstance(cache.keep, Once) or cache.clock is Clock.ENCODER
+            still = still or tokens % cache.entry_tokens > 0
+            if at >= tokens or (still and units == had):
+                continue
+            start = self.best(units)
+            if start is None:
+                return False
+            self.line.take(start, units)
+            self.line.give(old, had)
+            self.runs[name][i] = (start, units, tokens)
+        return True
+
+    def release(self, name: int) -> None:
+        for start, units, _ in self.runs.pop(name):
+            self.line.give(start, units)
+
+    def shares(self, name: int, tokens: int) -> Bytes:
+        logical = logical_bytes(cache_groups(self.placement.layout), tokens, self.encoder)
+        kept = logical_bytes(cache_groups(self.placement.kept), tokens, self.encoder)
+        reserved = sum(self.units(cache, tokens) for cache in self.caches) * self.unit
+        return {"logical": logical, "convention": kept - logical, "padding": reserved - kept}
+
+    def saved(self) -> Bytes:
+        return {}
+
+    def pool(self, waits: bool) -> Bytes:
+        units = len(self.line.taken)
+        reserved = sum(self.line.taken) * self.unit
+        shares = {"external" if waits else "free": units * self.unit - reserved}
+        return pool_of(reserved=reserved, remainder=self.capacity - units * self.unit, **shares)
+
+
+def memory_of(
+    placement: Placement,
+    allocation: Allocation,
+    capacity: int,
+    longest: int,
+    *,
+    unit: int,
+    encoder: int = 0,
+    prefix_tokens: int = 0,
+) -> Memory:
+    """The reference of an allocation."""
+    match allocation:
+        case Blocks():
+            return BlocksMemory(placement, capacity, encoder, prefix_tokens)
+        case Pages(page):
+            return PagesMemory(placement, capacity, page, encoder)
+        case Reserve():
+            return ReserveMemory(placement, capacity, allocation, unit, longest, encoder)
+        case Grow(grown):
+            return GrowMemory(placement, capacity, grown, encoder)
