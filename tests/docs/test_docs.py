@@ -30,7 +30,7 @@ from kvprof.workload.formats import FORMATS
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-RUN_VERBS = ("size", "solve", "list", "check", "doctor", "schema")
+RUN_VERBS = ("size", "replay", "solve", "list", "check", "doctor", "schema")
 FEW_BYTES_AND_SECONDS = ("--stream-memory", "300MiB", "--time-budget", "1")
 
 _BLOCK = re.compile(r"^```(\w+)[ ]?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

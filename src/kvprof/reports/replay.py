@@ -50,7 +50,6 @@ def _summary(results: Sequence[ReplayResult]) -> Sheet:
         f"Clock: {first.decode_tokens_per_s:g} tokens/s of each running sequence, {prefill}; "
         f"first come, first served; {first.preemption} when memory runs out.",
         *first.trace.notes,
-        *dict.fromkeys(f"{r.engine}: {warning}" for r in results for warning in r.warnings),
     ]
     if skipped := first.requests.skipped_rows:
         notes.append(f"{skipped:,} rows of the trace are no requests, and are left out.")
