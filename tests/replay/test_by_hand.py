@@ -1,0 +1,226 @@
+"""Replays worked out by hand, and figures that were published."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from msgspec import Struct
+
+from kvprof.case import Case
+from kvprof.errors import TraceError, UsageError
+from kvprof.model import named_model
+from kvprof.registry import registry
+from kvprof.replay.run import Pace, longest_request, replay
+from kvprof.replay_result import ReplayResult, TraceSource
+from kvprof.size import Request
+from kvprof.workload.batch import Batch
+
+TOKEN = 131_072  # bytes of Llama 3 8B, all layers
+
+
+class Table(Struct, frozen=True):
+    """A workload of rows ``(arrival_s, prompt, output, hashes)``."""
+
+    rows: tuple[tuple[float, int, int, tuple[int, ...]], ...]
+    block_tokens: int | None = 16
+    name: str = "table"
+    notes: tuple[str, ...] = ()
+
+    def batches(self, rows: int = 2) -> list[Batch]:
+        cut = [self.rows[i : i + rows] for i in range(0, len(self.rows), rows)]
+        return [
+            Batch(
+                np.array([row[0] for row in part], np.float64),
+                np.array([row[1] for row in part], np.int64),
+                np.array([row[2] for row in part], np.int64),
+                np.full(len(part), -1, np.int64),
+                np.cumsum([0, *(len(row[3]) for row in part)]).astype(np.int64),
+                np.array([h for row in part for h in row[3]], np.uint64),
+            )
+            for part in cut
+        ]
+
+
+def run(
+    engine: str,
+    *rows: tuple[float, int, int],
+    memory: int,
+    pace: Pace | None = None,
+    **given: object,
+) -> ReplayResult:
+    table = Table(tuple((*row, ()) if len(row) == 3 else row for row in rows))  # type: ignore[misc]
+    longest = given.pop("longest", None) or longest_request(table)
+    model = named_model(str(given.pop("model", "llama-3-8b")))
+    request = Request(tokens=longest, max_model_len=longest, memory_bytes=memory, **given)  # type: ignore[arg-type]
+    case = Case(model, registry().engine(engine).what, request)
+    slow = pace or Pace(decode_tokens_per_s=1.0)
+    return replay(case, table, slow, source=TraceSource("table", "", ())).result
+
+
+@pytest.mark.parametrize(
+    ("engine", "reserved", "waste"),
+    [
+        # 33 + 20 tokens of at most 128: a power of two already.
+        ("orca-max", 128, {"reserved_for_later": 20, "never_used": 75}),
+        # 33 + 32 tokens, in a run of 128.
+        ("orca-pow2", 128, {"reserved_for_later": 20, "never_used": 12, "padding": 63}),
+        # 53 tokens, in a run of 64.
+        ("orca-oracle", 64, {"reserved_for_later": 20, "padding": 11}),
+    ],
+)
+def test_what_a_reservation_is(engine: str, reserved: int, waste: dict[str, int]) -> None:
+    found = run(engine, (0, 33, 20), memory=200 * TOKEN + 5, longest=128)
+    assert found.bytes.reserved == reserved * TOKEN
+    assert found.bytes.logical == 33 * TOKEN
+    assert {n: b for n, b in found.waste.items() if b} == {n: t * TOKEN for n, t in waste.items()}
+    assert found.pool["remainder"] == 5
+
+
+def test_first_fit_reserves_no_power_of_two() -> None:
+    options = (("orca-oracle", "fit", "first_fit"),)
+    found = run("orca-oracle", (0, 33, 20), memory=200 * TOKEN, engine_options=options)
+    assert found.bytes.reserved == 53 * TOKEN
+
+
+def test_a_memory_in_parts_is_external_fragmentation() -> None:
+    # 192 tokens are runs of 128 and 64. The first request takes the 64, the second half of the 128,
+    # the third wants 128 and waits while 64 are free.
+    found = run("orca-oracle", (0, 40, 20), (0, 40, 20), (0, 100, 9), memory=192 * TOKEN)
+    assert found.pool["external"] == 64 * TOKEN
+    assert found.requests.completed == 3
+
+
+@pytest.mark.parametrize(("page", "kib"), [("64KiB", 64), ("2MiB", 2048)])
+def test_vattention_wastes_a_page_for_each_tensor_of_each_layer(page: str, kib: int) -> None:
+    # Yi-34B on 2 ranks: 60 layers, keys and values, 4 heads of 128 in 2 bytes: 1 KiB a row.
+    found = run(
+        "vmm",
+        (0, kib + 1, 0),
+        memory=2**34,
+        model="yi-34b",
+        tensor_parallel=2,
+        engine_options=(("vmm", "page", page),),
+    )
+    tensors = 60 * 2
+    assert found.bytes.reserved == 2 * kib * 1024 * tensors
+    assert found.waste["tail"] == (kib - 1) * 1024 * tensors
+
+
+@pytest.mark.parametrize(("model", "tokens", "wasted"), [("gemma-2-9b", 8192, 0.25)])
+def test_one_type_of_page_for_all_layers(model: str, tokens: int, wasted: float) -> None:
+    options = (("vllm", "hybrid_manager", "off"),)
+    row = (0.0, tokens, 0)
+    found = run("vllm", row, memory=2**36, model=model, engine_options=options)
+    # Half of the layers need 4,096 of 8,192 tokens (vLLM RFC 11382, Jenga).
+    assert 1 - found.bytes.logical / found.bytes.reserved == wasted
+    assert found.waste["window_slack"] == found.bytes.reserved - found.bytes.logical
+
+
+def test_prompts_of_17_tokens_fill_53_percent_of_their_slots() -> None:
+    found = run("vllm", (0, 17, 0), memory=2**30, model="opt-125m", longest=2048)
+    assert found.bytes.logical / found.bytes.reserved == 17 / 32  # vLLM PR 57336
+
+
+def test_the_youngest_makes_room_and_comes_back() -> None:
+    # Four blocks of 16: two prompts of 32 fill them, and neither can grow; the second goes, and is
+    # admitted again with its 32 tokens when the first is done.
+    found = run("paged", (0, 32, 8), (0, 32, 8), memory=64 * TOKEN)
+    assert found.requests.preemptions == 1
+    assert found.recomputed_tokens == 32
+    assert found.requests.completed == 2
+    assert found.span_s == 9 + 9
+
+
+def test_swapping_counts_bytes_and_computes_nothing_again() -> None:
+    pace = Pace(decode_tokens_per_s=1.0, preemption="swap", prefill_tokens_per_s=4.0)
+    found = run("paged", (0, 32, 8), (0, 32, 8), memory=64 * TOKEN, pace=pace)
+    assert found.swapped_bytes == 32 * TOKEN
+    assert found.recomputed_tokens == 0
+    # 8 s of prefill and 8 of decoding, and 8 more: the second is there at once when it comes back.
+    assert found.span_s == 8 + 9 + 9
+
+
+def test_a_request_alone_that_outgrows_the_memory_is_rejected() -> None:
+    found = run("paged", (0, 32, 33), (1, 16, 1), memory=64 * TOKEN)
+    assert (found.requests.rejected, found.requests.completed) == (1, 1)
+
+
+def test_the_least_recently_used_prefix_goes_first() -> None:
+    pace = Pace(decode_tokens_per_s=1.0, prefix_cache=True)
+    rows = (
+        (0.0, 33, 0, (1, 2)),
+        (2.0, 33, 0, (3, 4)),
+        (4.0, 33, 0, (1, 2)),  # finds both of its full blocks
+        (6.0, 33, 0, (5, 6)),  # takes the room of 3 and 4
+        (8.0, 33, 0, (1, 2)),  # still there
+        (10.0, 33, 0, (3, 4)),  # gone
+    )
+    found = run("paged", *rows, memory=5 * 16 * TOKEN, pace=pace)  # type: ignore[arg-type]
+    assert found.hit_rate == (32 + 32) / (6 * 33)
+
+
+def test_the_last_token_is_computed_although_its_block_is_known() -> None:
+    pace = Pace(decode_tokens_per_s=1.0, prefix_cache=True)
+    rows = ((0.0, 32, 0, (1, 2)), (2.0, 32, 0, (1, 2)))
+    found = run("paged", *rows, memory=2**30, pace=pace)  # type: ignore[arg-type]
+    assert found.hit_rate == 16 / 64
+
+
+def test_shared_blocks_count_once() -> None:
+    pace = Pace(decode_tokens_per_s=1.0, prefix_cache=True)
+    rows = ((0.0, 33, 4, (1, 2)), (0.0, 33, 4, (1, 2)))
+    found = run("paged", *rows, memory=2**30, pace=pace)  # type: ignore[arg-type]
+    assert found.bytes.reserved == 4 * 16 * TOKEN
+    assert found.bytes.shared == 2 * 16 * TOKEN
+    assert found.bytes.logical == (33 + 1) * TOKEN
+
+
+def test_a_pool_that_is_full_leaves_another_idle() -> None:
+    # SGLang's states of Jamba have 0.9 of what tokens have; short sequences use up the states.
+    rows = [(0.0, 8, 8)] * 400
+    found = run("sglang", *rows, memory=2**31, model="jamba-mini-1.5", longest=4096)
+    assert found.pool["imbalance"] > 0.3 * found.capacity_bytes
+
+
+def test_arrivals_that_descend_are_refused() -> None:
+    with pytest.raises(TraceError, match="ascend"):
+        run("paged", (1, 1, 1), (0, 1, 1), memory=2**30)
+
+
+def test_memory_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="memory"):
+        run("paged", (0, 1, 1), memory=None)  # type: ignore[arg-type]
+
+
+GROWS = """
+import resource
+import numpy as np
+from kvprof._core import Replay, ReplayGroup, ReplayPart, ReplayPool, CacheRule, blocks_policy
+rule = CacheRule(row_bytes=1024)
+group = ReplayGroup(rule=rule, parts=[ReplayPart(cache=rule, rows_per_block=16)],
+                    rows_per_block=16, block_tokens=16, pool=0)
+policy = blocks_policy(groups=[group], pools=[ReplayPool(num_blocks=64, block_bytes=16384)],
+                       logical=[rule], capacity_bytes=2**20)
+loop = Replay(policy, steps_per_s=1.0, most_samples=64)
+n = 20_000
+def feed(count, start):
+    for i in range(start, start + count):
+        loop.feed(arrival_s=np.arange(n) * 0.01 + i * n * 0.01, prompt_tokens=np.full(n, 20),
+                  output_tokens=np.full(n, 5), hash_offsets=np.zeros(n + 1, np.int64),
+                  hashes=np.zeros(0, np.uint64))
+feed(2, 0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+feed(20, 2)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_memory_does_not_grow_with_the_trace() -> None:
+    """400,000 requests, of which most wait for long: the queue is the trace's, not the loop's."""
+    done = subprocess.run(
+        [sys.executable, "-c", GROWS], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(done.stdout) < 2048  # KiB
