@@ -241,6 +241,7 @@ void bind_batching(py::module_& module) {
       .def_readonly("arrived", &BatchingResult::arrived)
       .def_readonly("waiting", &BatchingResult::waiting)
       .def_readonly("waiting_tokens", &BatchingResult::waiting_tokens)
+      .def_readonly("fullest_steps", &BatchingResult::fullest_steps)
       .def_readonly("mean_running", &BatchingResult::mean_running);
   module.def("run_batching", &run, py::arg("allocator"), py::kw_only(), py::arg("arrival_steps"),
              py::arg("prompt_tokens"), py::arg("output_tokens"), py::arg("until_completed"),

@@ -73,6 +73,7 @@ class Run {
     complete();
     ++counts_.steps;
     ++clock_;
+    remember_fullest();
   }
 
   BatchingResult result() const {
@@ -161,8 +162,19 @@ class Run {
     running_.erase(std::remove_if(running_.begin(), running_.end(), finished), running_.end());
   }
 
+  void remember_fullest() {
+    std::uint64_t used = 0;
+    for (std::size_t group = 0; group < allocator_.num_groups(); ++group) {
+      used += allocator_.num_blocks(group) - allocator_.num_free(group);
+    }
+    if (used <= most_blocks_) return;
+    most_blocks_ = used;
+    counts_.fullest_steps = counts_.steps;
+  }
+
   CacheAllocator& allocator_;
   const Requests& requests_;
+  std::uint64_t most_blocks_ = 0;
   std::size_t next_ = 0;  ///< the next request to arrive
   double clock_ = 0;
   std::deque<Request> waiting_;

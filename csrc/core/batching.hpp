@@ -31,6 +31,8 @@ struct BatchingResult {
   std::uint64_t waiting = 0;
   /// Tokens of the request at the head of the queue, 0 when none waits.
   std::uint64_t waiting_tokens = 0;
+  /// Steps after which most blocks of all pools were in use; the first such.
+  std::uint64_t fullest_steps = 0;
   /// Sequences that appended a token, averaged over the steps.
   double mean_running = 0;
 };

@@ -148,6 +148,8 @@ class BatchingResult:
     waiting: int
     waiting_tokens: int
     """Tokens of the request at the head of the queue, 0 when none waits."""
+    fullest_steps: int
+    """Steps after which most blocks of all pools were in use; the first such."""
     mean_running: float
     """Sequences running, averaged over the steps."""
 

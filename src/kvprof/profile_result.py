@@ -95,7 +95,10 @@ class StreamFacts(Struct, frozen=True):
 
 
 class FragmentationResult(Struct, frozen=True):
-    """Where the pool's bytes stood after synthetic traffic, and what ageing costs in bandwidth."""
+    """Where the pool's bytes stood after traffic, and what ageing costs in bandwidth.
+
+    ``traffic`` is ``synthetic`` or the trace, whose fullest moment it is then.
+    """
 
     bytes: dict[str, int]
     waste: dict[str, int]
@@ -103,6 +106,7 @@ class FragmentationResult(Struct, frozen=True):
     aged_read_ratio: float | None
     aged_read_noisy: bool | None
     requests: dict[str, int]
+    traffic: str = "synthetic"
 
 
 class StepResult(Struct, frozen=True):

@@ -481,3 +481,23 @@ def test_progress_goes_to_a_terminal_only(mla, run_cli, tmp_path):
     assert (run.exit_code, run.stdout, run.stderr) == (0, "", "Wrote out.json\n")
     (result,) = json.loads((tmp_path / "out.json").read_text())["results"]
     assert result["bytes"] == mla["bytes"]
+
+
+def test_a_trace_ages_the_pool(run_cli, validated, tmp_path):
+    trace = tmp_path / "trace.csv"
+    rows = [f"{arrival},40,{output}" for arrival, output in ((0, 12), (0.1, 24), (3, 5))]
+    trace.write_text("\n".join(["arrival_s,prompt_tokens,output_tokens", *rows]) + "\n")
+    given = ("--arch", "mla", *TINY, *QUICK, "--operations", "decode_read", "--trace", trace)
+    run = run_cli("profile", *given, "--format", "json")
+    assert run.exit_code == 0, run.stderr
+    (result,) = validated(run.stdout)["results"]
+    found = result["fragmentation"]
+    assert found["traffic"] == str(trace)
+    # Blocks of 16. The second comes after 5 steps; the first takes its fourth block with 49 tokens
+    # in step 9, when the second has 45 or less: 4 + 3 blocks. It is done after step 12, when the
+    # second still has 3; alone the second never holds more than 4.
+    assert found["requests"]["live"] == 2
+    assert found["bytes"]["reserved"] == (4 + 3) * 16 * MLA_BYTES
+    assert found["requests"]["completed"] == 0
+    run = run_cli("profile", *given)
+    assert f"({trace} at its fullest)" in run.stdout

@@ -19,6 +19,7 @@ FIELDS = (
     "arrived",
     "waiting",
     "waiting_tokens",
+    "fullest_steps",
     "mean_running",
 )
 
@@ -55,6 +56,17 @@ def test_requests_that_fit_run_together_and_leave_nothing() -> None:
     assert (result.steps, result.completed, result.mean_running) == (4, 2, 1.5)
     assert (result.preemptions, result.rejected, result.waiting) == (0, 0, 0)
     assert allocator.num_free(0) == 8
+
+
+def test_the_fullest_step_is_the_first_that_held_most() -> None:
+    # Blocks of 2: both hold 3 of them from step 1 to 2; then the first is done, and the other, 7
+    # tokens long, holds 4 after step 3.
+    requests = [(0.0, 4, 2), (0.0, 4, 4)]
+    whole = run(pool(8, 2), requests)
+    assert whole.fullest_steps == 1
+    again = pool(8, 2)
+    run(again, requests, max_steps=whole.fullest_steps)
+    assert held_tokens(again) == [5, 5]
 
 
 def test_the_sequence_admitted_last_is_preempted_and_recomputed() -> None:

@@ -21,11 +21,13 @@ from kvprof.commands.options import (
     output_options,
     point_options,
 )
+from kvprof.commands.tracing import DECODE_RATE, reading_options, traces_option
 from kvprof.operations import OPERATIONS, STEP_OPERATIONS
 
 if TYPE_CHECKING:
     from kvprof._core import Backend
     from kvprof.errors import DoesNotFitError
+    from kvprof.measure.fragmentation import Traffic
     from kvprof.measure.profile import Point, Settings
     from kvprof.profile_result import ProfileResult
     from kvprof.size import Request
@@ -44,6 +46,9 @@ _GRID_BUDGET_SECONDS = 4.0
 @order_options
 @device_options
 @timing_options
+@traces_option(required=False)
+@reading_options
+@DECODE_RATE
 @memory_options
 @output_options
 @click.pass_obj
@@ -57,6 +62,7 @@ def command(session: Any, /, **options: Any) -> None:
     kvprof profile --model qwen2.5-0.5b --sequences 1,8,64 --tokens 512,4k --stream-memory 6GiB
     kvprof profile --model llama-3-8b --page-order nhd,hnd --outer layer,block --format json
     kvprof profile --config ./config.json --weights auto --device-memory 80GiB
+    kvprof profile --model qwen2.5-0.5b --trace conversation.jsonl
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.engine_options import refuse_strays  # noqa: PLC0415
@@ -70,11 +76,12 @@ def command(session: Any, /, **options: Any) -> None:
     models = chosen_models(options["arch"], options["model"], options["config"])
     shapes = _shapes(options)
     policy = allocation_policy(options)
+    traffic = _traffic(options)
     backend = _opened(options)
     points = [
         Point(model, engine, settings)
         for model, engine in product(models, engines)
-        for settings in _settings(options, shapes, model, backend.facts.memory_bytes)
+        for settings in _settings(options, shapes, model, backend.facts.memory_bytes, traffic)
     ]
     results, left_out = _profiled(points, backend, policy, options)
     for error in left_out:
@@ -151,8 +158,32 @@ def _operations(options: dict[str, Any], shapes: int) -> tuple[frozenset[str], b
     return frozenset(named | set(STEP_OPERATIONS if "step" in asked else ())), prefill
 
 
+def _traffic(options: dict[str, Any]) -> Traffic | None:
+    """The requests of ``--trace``; None without it."""
+    from kvprof.measure.fragmentation import Traffic  # noqa: PLC0415
+    from kvprof.workload.synthetic import Requests  # noqa: PLC0415
+    from kvprof.workload.trace import open_trace  # noqa: PLC0415
+
+    if not options["trace"]:
+        return None
+    trace = open_trace(
+        options["trace"],
+        format=options["trace_format"],
+        rate=options["rate"],
+        duration_s=options["duration"],
+        skip_bad_rows=options["skip_bad_rows"],
+        seed=options["seed"],
+    )
+    with trace:
+        return Traffic(trace.name, Requests.of(trace, options["decode_tokens_per_s"]))
+
+
 def _settings(
-    options: dict[str, Any], shapes: list[dict[str, Any]], model: Any, device_memory: int
+    options: dict[str, Any],
+    shapes: list[dict[str, Any]],
+    model: Any,
+    device_memory: int,
+    traffic: Traffic | None,
 ) -> list[Settings]:
     """One for each shape x block size x memory order asked for."""
     from kvprof.measure.profile import Settings  # noqa: PLC0415
@@ -174,6 +205,7 @@ def _settings(
             operations=operations,
             prefill=prefill,
             budget_seconds=budget,
+            traffic=traffic,
         )
         for shape in shapes
         for request in _requests(options, shape)

@@ -21,7 +21,7 @@ from kvprof.commands.options import (
     output_options,
     stack,
 )
-from kvprof.commands.tracing import POSITIVE, trace_options
+from kvprof.commands.tracing import DECODE_RATE, POSITIVE, trace_options, traces_option
 from kvprof.option_text import parse_option
 from kvprof.units import parse_tokens
 
@@ -83,14 +83,7 @@ def _case_options(command: Any) -> Any:
 def _pace_options(command: Any) -> Any:
     return stack(
         command,
-        click.option(
-            "--decode-tokens-per-s",
-            type=POSITIVE,
-            default=50.0,
-            show_default=True,
-            metavar="RATE",
-            help="Tokens that each running sequence makes in a second.",
-        ),
+        DECODE_RATE,
         click.option(
             "--prefill-tokens-per-s",
             type=POSITIVE,
@@ -123,14 +116,7 @@ def _pace_options(command: Any) -> Any:
 
 @click.command("replay")
 @model_options
-@click.option(
-    "--trace",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    metavar="PATH",
-    help="A file or a folder; several are one trace (repeatable).",
-)
+@traces_option(required=True)
 @trace_options
 @_case_options
 @memory_options

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -26,8 +28,43 @@ def parse_positive(text: str) -> float:
 POSITIVE = One(parse_positive, "number")
 
 
+DECODE_RATE = click.option(
+    "--decode-tokens-per-s",
+    type=POSITIVE,
+    default=50.0,
+    show_default=True,
+    metavar="RATE",
+    help="Tokens that each running sequence of a trace makes in a second.",
+)
+
+SEED = click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Of arrivals that a trace lacks, and of generated requests.",
+)
+
+
+def traces_option(*, required: bool) -> Callable[[Command], Command]:
+    """``--trace``."""
+    return click.option(
+        "--trace",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        required=required,
+        metavar="PATH",
+        help="A request trace: a file or a folder; several are one trace (repeatable).",
+    )
+
+
 def trace_options(command: Command) -> Command:
-    """``--trace-format``, ``--rate``, ``--duration``, ``--skip-bad-rows``, ``--seed``."""
+    """`reading_options` and ``--seed``."""
+    return reading_options(SEED(command))
+
+
+def reading_options(command: Command) -> Command:
+    """``--trace-format``, ``--rate``, ``--duration``, ``--skip-bad-rows``."""
     return stack(
         command,
         click.option(
@@ -51,12 +88,5 @@ def trace_options(command: Command) -> Command:
             "--skip-bad-rows",
             is_flag=True,
             help="Leave out rows that cannot be read, and report how many.",
-        ),
-        click.option(
-            "--seed",
-            type=click.IntRange(min=0, max=2**64 - 1),
-            default=0,
-            show_default=True,
-            help="Of arrivals that a trace lacks, and of generated requests.",
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvprof.cpus import node_of
 from kvprof.measure.allocation import block_ops_per_s, python_call_seconds
-from kvprof.measure.fragmentation import Aged
+from kvprof.measure.fragmentation import Aged, Traffic
 from kvprof.measure.jobs import Workbench
 from kvprof.measure.sampler import Paired
 from kvprof.plan import AllocationPlan
@@ -54,7 +54,9 @@ def allocation_facts(bench: Workbench, plan: AllocationPlan) -> AllocationResult
     )
 
 
-def fragmentation_facts(aged: Aged, live: int, against_fresh: Paired | None) -> FragmentationResult:
+def fragmentation_facts(
+    aged: Aged, live: int, against_fresh: Paired | None, traffic: Traffic | None
+) -> FragmentationResult:
     """The sums after traffic, and what ageing costs in bandwidth."""
     batching = aged.batching
     return FragmentationResult(
@@ -71,4 +73,5 @@ def fragmentation_facts(aged: Aged, live: int, against_fresh: Paired | None) -> 
             "waiting": batching.waiting,
             "steps": batching.steps,
         },
+        traffic="synthetic" if traffic is None else traffic.name,
     )

@@ -1,4 +1,4 @@
-"""Synthetic traffic through the allocator; where every byte of the pool stands afterwards."""
+"""Traffic through the allocator; where every byte of the pool stands afterwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kvprof.errors import KvprofError
 from kvprof.layout import All
 from kvprof.measure.regions import compiled_group
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES, AllocationPlan
-from kvprof.workload.synthetic import chat_requests
+from kvprof.workload.synthetic import Requests, chat_requests
 
 _LONGEST_TOKENS = 2048
 _OFFERED_LOAD = 0.95
@@ -20,6 +20,7 @@ _TURNOVERS = 5
 _LEAST_COMPLETED = 100
 _MAX_STEPS = 200_000
 _REQUESTS = 50_000
+_ALL = 2**62
 
 
 class Aged(Struct, frozen=True):
@@ -32,8 +33,25 @@ class Aged(Struct, frozen=True):
     pool: dict[str, int]
 
 
-def age(plan: AllocationPlan, needed: Sequence[CacheGroup], pool_bytes: int, seed: int) -> Aged:
-    """Run chat traffic at 95 % of what the pool can serve, until it has turned over five times.
+class Traffic(Struct, frozen=True):
+    """Requests of a trace, and what it is called."""
+
+    name: str
+    requests: Requests
+
+
+def age(
+    plan: AllocationPlan,
+    needed: Sequence[CacheGroup],
+    pool_bytes: int,
+    seed: int,
+    traffic: Traffic | None = None,
+) -> Aged:
+    """Run traffic through the pool, by default chat that is drawn.
+
+    Chat comes at 95 % of what the pool can serve, until it has turned over five times. Requests of
+    a trace come when they came, and what they leave is that of the step after which most blocks
+    are in use.
 
     Parameters
     ----------
@@ -44,24 +62,44 @@ def age(plan: AllocationPlan, needed: Sequence[CacheGroup], pool_bytes: int, see
     pool_bytes
         The whole pool; what its blocks do not divide is the remainder.
     """
-    allocator = CacheAllocator([compiled_group(group) for group in plan.groups])
+    ran = _chat(plan, seed) if traffic is None else _at_its_fullest(plan, traffic.requests)
+    allocator, batching = ran
+    lengths = [allocator.tokens(int(sequence)) for sequence in allocator.sequences]
+    sums, waste = _request_sums(plan, needed, lengths)
+    shares = _pool_sum(plan, allocator, batching, pool_bytes)
+    _must_hold("the plan's reserved = the allocator's", sums["reserved"], shares["reserved"])
+    return Aged(allocator, batching, sums, waste, shares)
+
+
+def _chat(plan: AllocationPlan, seed: int) -> tuple[CacheAllocator, BatchingResult]:
     drawn = chat_requests(_REQUESTS, longest_tokens=_longest(plan), seed=seed)
     fits = max(1, int(plan.concurrency_of(round(drawn.live_tokens)) or 1))
     requests = drawn.paced(_OFFERED_LOAD * fits / float(drawn.output_tokens.mean()))
     completions = min(_REQUESTS // 2, max(_LEAST_COMPLETED, _TURNOVERS * fits))
+    return _run(plan, requests, completions, _MAX_STEPS)
+
+
+def _at_its_fullest(
+    plan: AllocationPlan, requests: Requests
+) -> tuple[CacheAllocator, BatchingResult]:
+    """Once to find the step, and once up to it: the same requests do the same."""
+    _, whole = _run(plan, requests, _ALL, _ALL)
+    return _run(plan, requests, _ALL, whole.fullest_steps)
+
+
+def _run(
+    plan: AllocationPlan, requests: Requests, completions: int, steps: int
+) -> tuple[CacheAllocator, BatchingResult]:
+    allocator = CacheAllocator([compiled_group(group) for group in plan.groups])
     batching = run_batching(
         allocator,
         arrival_steps=requests.arrival_steps,
         prompt_tokens=requests.prompt_tokens,
         output_tokens=requests.output_tokens,
         until_completed=completions,
-        max_steps=_MAX_STEPS,
+        max_steps=steps,
     )
-    lengths = [allocator.tokens(int(sequence)) for sequence in allocator.sequences]
-    sums, waste = _request_sums(plan, needed, lengths)
-    shares = _pool_sum(plan, allocator, batching, pool_bytes)
-    _must_hold("the plan's reserved = the allocator's", sums["reserved"], shares["reserved"])
-    return Aged(allocator, batching, sums, waste, shares)
+    return allocator, batching
 
 
 def _longest(plan: AllocationPlan) -> int:

@@ -15,7 +15,7 @@ from kvprof.measure.ageing import AgedReads, read_aged
 from kvprof.measure.derived import capacity, decode_step, pool_balance
 from kvprof.measure.facts import allocation_facts, device_facts, fragmentation_facts
 from kvprof.measure.fit import fit
-from kvprof.measure.fragmentation import Aged, age
+from kvprof.measure.fragmentation import Aged, Traffic, age
 from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
 from kvprof.measure.phases import phase
 from kvprof.measure.pool import Progress
@@ -40,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ``tokens`` and ``sequences`` may be None: as long, and as many, as the pool takes.
     ``operations`` names those to time; ``prefill`` says whether whole contexts are appended too.
     ``budget_seconds`` is for sampling; what it leaves no time for is named in the warnings.
+    ``traffic`` ages the pool; None: chat that is drawn.
     """
 
     request: Request
@@ -50,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     operations: frozenset[str]
     prefill: bool
     budget_seconds: float
+    traffic: Traffic | None = None
 
     def wants(self, job: Job) -> bool:
         """Whether a job is one of those to time."""
@@ -147,7 +149,8 @@ def _measured(
     streamed, dropped = _stream(bench, plan, sparse, request, settings, progress)
     progress("ageing the pool", 1.0)
     with phase("ageing the pool"):
-        aged = age(plan, cache_groups(placement.layout), bench.pool.nbytes, bench.seed)
+        needed = cache_groups(placement.layout)
+        aged = age(plan, needed, bench.pool.nbytes, bench.seed, settings.traffic)
     live = len(aged.allocator.sequences)  # before the batch takes their place
     reads = read_aged(
         bench, plan, sparse, aged, request, settings.operations, settings.budget_seconds, progress
@@ -176,7 +179,9 @@ def _result(
         device=device_facts(bench),
         allocation=allocation_facts(bench, plan),
         streams=tuple(stream.facts() for stream in streams),
-        fragmentation=fragmentation_facts(measured.aged, live, reads.against_fresh),
+        fragmentation=fragmentation_facts(
+            measured.aged, live, reads.against_fresh, settings.traffic
+        ),
         step=decode_step(
             placement.kept,
             request,

@@ -131,7 +131,7 @@ def _fragmentation(result: ProfileResult) -> Sheet:
         f"{format_plural(requests['live'], 'live sequence')} after "
         f"{requests['completed']:,} completed, "
         f"{requests['preemptions']:,} preempted, {requests['rejected']:,} rejected, "
-        f"{requests['waiting']:,} waiting (seeded chat traffic)"
+        f"{requests['waiting']:,} waiting ({_traffic(found.traffic)})"
     ]
     if found.aged_read_ratio is not None:
         noisy = ", noisy" if found.aged_read_noisy else ""
@@ -139,6 +139,10 @@ def _fragmentation(result: ProfileResult) -> Sheet:
         notes.append(f"aged tables read at {ratio} of fresh ones' bandwidth{noisy}")
     title = "Fragmentation after traffic: reserved = logical + wastes, capacity = its shares"
     return Sheet(title, columns, tuple(rows), tuple(notes))
+
+
+def _traffic(name: str) -> str:
+    return "seeded chat traffic" if name == "synthetic" else f"{name} at its fullest"
 
 
 def _part(size: int, whole: int) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from kvprof.workload.batch import BATCH_ROWS, NO_SESSION, Batch
+from kvprof.workload.batch import BATCH_ROWS, NO_SESSION, Batch, Workload
 
 SHAREGPT_PROMPT_TOKENS = 161.31
 SHAREGPT_OUTPUT_TOKENS = 337.99
@@ -167,6 +167,16 @@ class Requests(Struct, frozen=True):
         lived = self.output_tokens
         held = self.prompt_tokens + lived / 2
         return float((held * lived).sum() / lived.sum())
+
+    @classmethod
+    def of(cls, workload: Workload, steps_per_s: float) -> Requests:
+        """All requests of a workload, in memory; a request makes at least one token."""
+        batches = list(workload.batches())
+        return cls(
+            np.concatenate([batch.arrival_s for batch in batches]) * steps_per_s,
+            np.concatenate([batch.prompt_tokens for batch in batches]),
+            np.maximum(1, np.concatenate([batch.output_tokens for batch in batches])),
+        )
 
     def paced(self, requests_per_step: float) -> Requests:
         """The same requests, arriving at another mean rate."""
