@@ -92,25 +92,25 @@ def _checkpoint_dtype(config: ModelConfig) -> str | None:
     return modelopt_dtype(config)
 
 
-def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, latent: bool) -> Cache | None:
-    """A cache as vLLM keeps it; None when it does not."""
+def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, latent: bool) -> tuple[Cache, ...]:
+    """A cache as vLLM keeps it; nothing when it does not."""
     if isinstance(cache.keep, Once):
         accept_state("vllm", config, cache, _STATES)
-        return bind_cache(cache, replace(chosen, state=_state_dtype(cache, chosen, config)))
+        return (bind_cache(cache, replace(chosen, state=_state_dtype(cache, chosen, config))),)
     if cache.key.endswith("_overlap"):
-        return None  # in the window of the compressor
+        return ()  # in the window of the compressor
     if isinstance(cache.keep, Tail):
         if config.model_type != "deepseek_v4":  # V4.1, GLM-5.3 and others keep rings
             raise UsageError(
                 f"kvprof does not know how vllm keeps {cache.key!r} of {config.name!r}",
                 hint="Try --engine paged.",
             )
-        return _compressor_window(cache, cache.keep.n)
+        return (_compressor_window(cache, cache.keep.n),)
     plain = replace(chosen, state=chosen.model)
     if is_indexer(cache):
         # 132 B beside latents, whatever their dtype; models/minimax_m3 keeps the model's.
         plain = replace(plain, cache="fp8_ds_mla" if latent else chosen.model)
-    return bind_cache(keys_and_values(cache), plain)
+    return (bind_cache(keys_and_values(cache), plain),)
 
 
 def _compressor_window(cache: Cache, group: int) -> Cache:
