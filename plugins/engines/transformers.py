@@ -13,7 +13,7 @@ from kvprof.hookspecs import hookimpl
 from kvprof.layout import All, Bound, Cache, CacheLayout, Chunk, Dims, Field, Last
 from kvprof.plan import AllocationPlan, Limits
 
-EXACT_CONVOLUTIONS = frozenset({"cca", "ngrams"})
+_EXACT_CONVOLUTIONS = frozenset({"cca", "ngrams"})
 """Caches whose convolution keeps the inputs it needs; all others keep a column more."""
 
 
@@ -59,7 +59,7 @@ def _window(cache: Cache) -> Cache:
 
 
 def _convolution(cache: Cache) -> Cache:
-    if cache.key in EXACT_CONVOLUTIONS:
+    if cache.key in _EXACT_CONVOLUTIONS:
         return cache
     return replace(cache, fields=tuple(_column_more(field) for field in cache.fields))
 
