@@ -82,8 +82,9 @@ def read_layout(config: ModelConfig) -> CacheLayout:
         else:
             shared = caches_of(kinds[owner], configs[owner])[0]
             layers.append(_sharing_layer(config, index, kind, caches[1:], owner, shared))
+    like = dict(zip(kinds, configs, strict=True))  # a predictor is as the last layer of its kind
     drafts = tuple(
-        _layer(config, index, kind, caches_of(kind, config))
+        _layer(config, index, kind, caches_of(kind, like.get(kind, config)))
         for index, kind in enumerate(draft_kinds(config, kinds), start=len(kinds))
     )
     attending = (
