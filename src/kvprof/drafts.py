@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvprof.config import MAX_LAYERS, ModelConfig
 from kvprof.indexers import OWN, SHARED, TAIL
-from kvprof.layer_kinds import KIND_WORDS, Kinds, parts_of
+from kvprof.layer_words import KIND_WORDS, Kinds, parts_of
 
 _WORDS = ("mtp_layer_types", "mtp_layers_block_type")
 _WINDOWED = frozenset({"dots3_note_text", "mimo_v2_flash"})

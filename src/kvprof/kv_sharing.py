@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvprof.config import ModelConfig
-from kvprof.layer_kinds import Kinds
+from kvprof.layer_words import Kinds
 
 _SHARED_PARTS = ("full", "sliding", "chunked")
 """Parts of a layer whose cache another layer may read instead of one of its own."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from kvprof.config import ModelConfig
 from kvprof.layer_words import (
-    KIND_WORDS,
     Kinds,
     attention_types,
     block_types,
@@ -16,8 +15,6 @@ from kvprof.layer_words import (
     parts_of,
     word_lists,
 )
-
-__all__ = ["KIND_WORDS", "ONLY_FIELDS", "STATE_FIELDS", "Kinds", "layer_kinds", "parts_of"]
 
 STATE_FIELDS = {
     "linear": ("linear_num_key_heads",),

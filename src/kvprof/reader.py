@@ -20,7 +20,8 @@ from kvprof.field_reads import FieldReads
 from kvprof.indexers import OWN, SHARED, TAIL, with_indexers
 from kvprof.kv_sharing import kv_owners
 from kvprof.layer_fields import layer_configs
-from kvprof.layer_kinds import layer_kinds, parts_of
+from kvprof.layer_kinds import layer_kinds
+from kvprof.layer_words import parts_of
 from kvprof.layers import layer, reading_layer, soft_prompt_cache
 from kvprof.layout import Cache, CacheLayout, Layer
 

@@ -18,13 +18,14 @@ import pytest
 from kvprof.plugins.engines.transformers_families import FAMILIES
 
 from kvprof.commands import VERBS, Session, kvprof
-from kvprof.config import SPELLINGS
 from kvprof.config_file import LANGUAGE_SECTIONS
 from kvprof.document import RESULT_KINDS, result_types
 from kvprof.dtypes import CACHE_DTYPES
-from kvprof.layer_kinds import KIND_WORDS, ONLY_FIELDS
+from kvprof.layer_kinds import ONLY_FIELDS
+from kvprof.layer_words import KIND_WORDS
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
+from kvprof.spellings import SPELLINGS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

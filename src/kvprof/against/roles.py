@@ -5,7 +5,7 @@ What the reader reads is as `SPELLINGS` has it; the others matter to a library t
 
 from __future__ import annotations
 
-from kvprof.config import SPELLINGS
+from kvprof.spellings import SPELLINGS
 
 HEADS = (
     *SPELLINGS["heads"],

@@ -24,8 +24,8 @@ from kvprof.against.roles import (
     WIDTHS,
     WINDOWS,
 )
-from kvprof.config import SPELLINGS
 from kvprof.errors import ConfigError
+from kvprof.spellings import SPELLINGS
 
 SMALLEST_HEAD = 8
 SMALLEST_WIDTH = 64
