@@ -37,7 +37,9 @@ _ATTENTION_DTYPES = (  # flash_attn.py, flashinfer.py, triton_attn.py
 )
 _LATENT_DTYPES = ("float16", "bfloat16", "fp8_e4m3")  # mla/flashmla.py
 _SPARSE_LATENT_DTYPES = ("bfloat16", "fp8_e4m3", "fp8_ds_mla", "nvfp4_ds_mla")
-_RECORDS = {"deepseek_v4": "fp8_ds_mla_v4", "deepseek_v41": "fp8_ds_mla_v41"}
+RECORDS = {"deepseek_v4": "fp8_ds_mla_v4", "deepseek_v41": "fp8_ds_mla_v41"}
+"""Model types that keep records of their own, whatever is asked for (models/deepseek_v4)."""
+
 _STATES = frozenset(
     {"mamba1", "mamba2", "gated_delta_net", "kda", "short_convolution", "lightning"}
 )
@@ -73,7 +75,7 @@ def _runs_in(config: ModelConfig) -> str:
 
 def _cache_dtype(bound: Bound, latent: bool, indexed: bool) -> str | None:
     """What was asked for, else what the checkpoint says; None for neither."""
-    if (record := _RECORDS.get(bound.config.model_type or "")) is not None:
+    if (record := RECORDS.get(bound.config.model_type or "")) is not None:
         accept_dtype("vllm", bound, ("fp8_e4m3", record))
         return record
     of_latents = _SPARSE_LATENT_DTYPES if indexed else _LATENT_DTYPES
