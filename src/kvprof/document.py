@@ -12,17 +12,10 @@ from msgspec import Struct
 
 from kvprof import __version__
 from kvprof.answer import SolveResult
+from kvprof.check_result import AgreementResult, CheckResult
+from kvprof.listing_result import ArchitectureRow, CatalogueRow, DeviceRow, DoctorRow, EngineRow
 from kvprof.profile_result import ProfileResult
-from kvprof.result import (
-    AgreementResult,
-    ArchitectureRow,
-    CatalogueRow,
-    CheckResult,
-    DeviceRow,
-    DoctorRow,
-    EngineRow,
-    SizeResult,
-)
+from kvprof.result import SizeResult
 
 SCHEMA_VERSION = "1.0"
 

@@ -8,11 +8,11 @@ from typing import Any
 from kvprof.accounting import entry_bytes
 from kvprof.against.cache_run import ENCODER_TOKENS, run_caches
 from kvprof.against.shrink import shrink_config
+from kvprof.check_result import AgreementResult, LayerAgreement
 from kvprof.config_file import parse_config
 from kvprof.layout import CacheLayout, entries
 from kvprof.model import lay_out
 from kvprof.registry import registry
-from kvprof.result import AgreementResult, LayerAgreement
 from kvprof.size import Request, place
 
 TOKENS = (12, 40, 128)

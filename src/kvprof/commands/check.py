@@ -62,8 +62,8 @@ def _refuse_unclear(names: Sequence[str], config: str | None, against: str | Non
 
 
 def _conformance(names: Sequence[str]) -> tuple[list[Any], list[str]]:
+    from kvprof.check_result import CheckResult  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
-    from kvprof.result import CheckResult  # noqa: PLC0415
     from kvprof.testing import conformance  # noqa: PLC0415
 
     results = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kvprof.check_result import AgreementResult
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import AgreementResult
 from kvprof.units import format_ranges
 
 
