@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvprof.accounting import entry_bytes
@@ -73,6 +73,11 @@ def agreement(
             )
         )
     return results
+
+
+def disagreements(results: Sequence[AgreementResult]) -> list[str]:
+    """What differs, and at how many tokens; nothing where both agree."""
+    return [f"at {result.tokens} tokens, {p}" for result in results for p in result.problems]
 
 
 def _expected(kept: CacheLayout, tokens: int) -> tuple[int, ...]:
