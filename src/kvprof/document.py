@@ -23,6 +23,7 @@ from kvprof.result import (
     EngineRow,
     SizeResult,
 )
+from kvprof.trace_row import TraceRow
 
 SCHEMA_VERSION = "1.0"
 
@@ -34,6 +35,7 @@ RESULT_KINDS: dict[str, type[Struct] | UnionType] = {
     "architectures": ArchitectureRow,
     "engines": EngineRow,
     "devices": DeviceRow,
+    "traces": TraceRow,
     "check": CheckResult | AgreementResult,
     "doctor": DoctorRow,
 }

@@ -25,6 +25,7 @@ from kvprof.dtypes import CACHE_DTYPES
 from kvprof.layer_kinds import KIND_WORDS, ONLY_FIELDS
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
+from kvprof.workload.formats import FORMATS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -239,7 +240,7 @@ def test_the_reference_has_every_field_of_every_document():
 def test_the_reference_has_every_name_and_spelling():
     spellings = [name.split(".")[-1] for names in SPELLINGS.values() for name in names]
     words = [word for word in KIND_WORDS if word.isalpha()]
-    names = [*REQUEST_WASTES, *POOL_SHARES, *LANGUAGE_SECTIONS, *CACHE_DTYPES]
+    names = [*REQUEST_WASTES, *POOL_SHARES, *LANGUAGE_SECTIONS, *CACHE_DTYPES, *FORMATS]
     only = [name for names in ONLY_FIELDS.values() for name in names]
     assert documented(*names, *spellings, *words, *only) == []
 
