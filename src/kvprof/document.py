@@ -16,6 +16,7 @@ from kvprof.check_result import AgreementResult, CheckResult
 from kvprof.listing_result import ArchitectureRow, CatalogueRow, DeviceRow, DoctorRow, EngineRow
 from kvprof.profile_result import ProfileResult
 from kvprof.result import SizeResult
+from kvprof.trace_row import TraceRow
 
 SCHEMA_VERSION = "1.0"
 
@@ -27,6 +28,7 @@ RESULT_KINDS: dict[str, type[Struct] | UnionType] = {
     "architectures": ArchitectureRow,
     "engines": EngineRow,
     "devices": DeviceRow,
+    "traces": TraceRow,
     "check": CheckResult | AgreementResult,
     "doctor": DoctorRow,
 }

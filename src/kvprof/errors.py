@@ -41,6 +41,10 @@ class ConfigError(UsageError):
     """A model config that cannot be read or does not say enough."""
 
 
+class TraceError(UsageError):
+    """A request trace that cannot be read, or does not say what a trace must."""
+
+
 class UnavailableError(KvprofError):
     """What is needed is not here: an optional package, the network, access to a model."""
 

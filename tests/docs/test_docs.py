@@ -26,6 +26,7 @@ from kvprof.layer_words import KIND_WORDS
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
 from kvprof.spellings import SPELLINGS
+from kvprof.workload.formats import FORMATS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -260,7 +261,7 @@ def test_the_reference_has_every_field_of_every_document():
 def test_the_reference_has_every_name_and_spelling():
     spellings = [name.split(".")[-1] for names in SPELLINGS.values() for name in names]
     words = [word for word in KIND_WORDS if word.isalpha()]
-    names = [*REQUEST_WASTES, *POOL_SHARES, *LANGUAGE_SECTIONS, *CACHE_DTYPES]
+    names = [*REQUEST_WASTES, *POOL_SHARES, *LANGUAGE_SECTIONS, *CACHE_DTYPES, *FORMATS]
     only = [name for names in ONLY_FIELDS.values() for name in names]
     assert documented(*names, *spellings, *words, *only) == []
 

@@ -13,7 +13,7 @@ VERBS = {
     "profile": "Allocate, stream and age a model's inference memory, and report what was measured.",
     "size": "Say what a model keeps and what an engine reserves, without touching memory.",
     "solve": "Find the longest context, most sequences, least memory or best block size.",
-    "list": "List architectures, engines, devices or models.",
+    "list": "List architectures, engines, devices or models; say what request traces are.",
     "check": "Check that a plugin conforms, or that a config is laid out as transformers keeps it.",
     "doctor": "Say what this installation and this machine can do.",
     "schema": "Print the JSON Schema of every document.",

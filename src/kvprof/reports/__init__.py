@@ -43,6 +43,10 @@ def sheets_of(document: Document) -> Sequence[Sheet]:
         from kvprof.reports.solve import solve_sheets  # noqa: PLC0415
 
         return solve_sheets(document)
+    if document.kind == "traces":
+        from kvprof.reports.traces import trace_sheets  # noqa: PLC0415
+
+        return trace_sheets(document)
     agreements = [r for r in document.results if isinstance(r, AgreementResult)]
     if agreements:
         from kvprof.reports.agreement import agreement_sheets  # noqa: PLC0415

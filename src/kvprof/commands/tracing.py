@@ -1,0 +1,63 @@
+"""Options of every verb that reads a request trace."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+from kvprof.commands.options import Command, stack
+from kvprof.commands.values import One
+from kvprof.errors import UsageError
+
+MOST = 1e9
+
+
+def parse_positive(text: str) -> float:
+    """A number above 0: seconds, or requests per second."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 < value <= MOST:
+        raise UsageError(f"{text[:40]!r} is no usable number; it must be above 0 and at most 1e9")
+    return value
+
+
+POSITIVE = One(parse_positive, "number")
+
+
+def trace_options(command: Command) -> Command:
+    """``--trace-format``, ``--rate``, ``--duration``, ``--skip-bad-rows``, ``--seed``."""
+    return stack(
+        command,
+        click.option(
+            "--trace-format",
+            metavar="NAME",
+            help="The trace's format  [default: what its contents show]",
+        ),
+        click.option(
+            "--rate",
+            type=POSITIVE,
+            metavar="PER-SECOND",
+            help="Stretch a trace to so many requests per second; 1 where it has no times.",
+        ),
+        click.option(
+            "--duration",
+            type=POSITIVE,
+            metavar="SECONDS",
+            help="Leave out what arrives later; generators make an hour.",
+        ),
+        click.option(
+            "--skip-bad-rows",
+            is_flag=True,
+            help="Leave out rows that cannot be read, and report how many.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0, max=2**64 - 1),
+            default=0,
+            show_default=True,
+            help="Of arrivals that a trace lacks, and of generated requests.",
+        ),
+    )
