@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from machine import add_output_option, machine, write
 
 from kvprof.catalogue import read_catalogue
-from kvprof.errors import ConfigError
+from kvprof.errors import KvprofError
 from kvprof.model import config_model
 from kvprof.registry import registry
 from kvprof.size import Request, size_model
@@ -46,11 +47,12 @@ def from_catalogue(folder: Path) -> list[Path]:
     return paths
 
 
-def readable(paths: list[Path]) -> list[Path]:
+def sizeable(paths: list[Path], engine: Any) -> list[str]:
+    """Those that are read, and that the engine does not refuse."""
     found = []
-    for path in paths:
-        with suppress(ConfigError):
-            config_model(str(path))
+    for path in map(str, paths):
+        with suppress(KvprofError):
+            size_model(config_model(path), engine, REQUEST)
             found.append(path)
     return found
 
@@ -67,18 +69,20 @@ def seconds(run: Callable[[], object], runs: int) -> dict[str, Any]:
 
 def in_process(paths: list[Path], runs: int) -> dict[str, Any]:
     """Seconds for a thousand configs, by engine."""
-    thousand = list(islice(cycle(str(path) for path in paths), CONFIGS))
 
-    def size_all(engine: Any) -> None:
+    def size_all(engine: Any, thousand: list[str]) -> None:
         for path in thousand:
             size_model(config_model(path), engine, REQUEST)
 
-    engines = {name: offered.what for name, offered in registry().engines.items()}
-    return {
-        f"{CONFIGS} configs, {name}": seconds(lambda engine=engine: size_all(engine), runs)
-        | {"goal_seconds": GOAL_SECONDS}
-        for name, engine in engines.items()
-    }
+    figures = {}
+    for name, offered in registry().engines.items():
+        found = sizeable(paths, offered.what)
+        run = partial(size_all, offered.what, list(islice(cycle(found), CONFIGS)))
+        figures[f"{CONFIGS} configs, {name}"] = seconds(run, runs) | {
+            "goal_seconds": GOAL_SECONDS,
+            "sized_configs": len(found),
+        }
+    return figures
 
 
 def from_the_shell(path: Path, runs: int) -> dict[str, Any]:
@@ -106,15 +110,15 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         given = published() or from_catalogue(Path(folder))
-        paths = readable(given)
-        figures = in_process(paths, arguments.runs)
-        figures |= from_the_shell(paths[0], arguments.shell_runs)
-    print(f"{len(paths)} of {len(given)} configs are read, in turn")
-    print(f"{'seconds':<32}{'median':>10}{'least':>10}{'goal':>10}")
+        figures = in_process(given, arguments.runs)
+        figures |= from_the_shell(given[0], arguments.shell_runs)
+    print(f"of {len(given)} configs those that an engine takes, in turn")
+    print(f"{'seconds':<32}{'configs':>10}{'median':>10}{'least':>10}{'goal':>10}")
     for name, found in figures.items():
         goal = "-" if found["goal_seconds"] is None else f"{found['goal_seconds']:.2f}"
-        print(f"{name:<32}{found['median']:>10.3f}{found['least']:>10.3f}{goal:>10}")
-    write({"machine": machine(), "configs": len(paths), "figures": figures}, arguments.output)
+        count = found.get("sized_configs", "-")
+        print(f"{name:<32}{count:>10}{found['median']:>10.3f}{found['least']:>10.3f}{goal:>10}")
+    write({"machine": machine(), "configs": len(given), "figures": figures}, arguments.output)
 
 
 if __name__ == "__main__":

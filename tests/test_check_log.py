@@ -16,7 +16,7 @@ from kvprof.registry import registry
 from kvprof.result import LogCheck
 from kvprof.size import Request
 
-from .engines.recorded import PLANS, readable, recorded_plan, requested
+from .engines.recorded import PLANS, model_of, recorded_plan, requested
 
 VLLM = registry().engine("vllm").what
 PREFIX = "(EngineCore pid=71) INFO 11-24 09:14:02 [kv_cache_utils.py:1147] "
@@ -51,8 +51,7 @@ def lines_of(plan: dict[str, Any], length: str) -> list[str]:
 def checked(plan: dict[str, Any], length: str, folder: Path) -> LogCheck:
     path = folder / "vllm.log"
     path.write_text("".join(f"{PREFIX}{line}\n" for line in lines_of(plan, length)))
-    model = readable(plan)
-    assert model is not None
+    model = model_of(plan)
     log = read_log(path)
     asked = requested(plan, int(length))
     only_settings = Request(
@@ -65,8 +64,6 @@ def checked(plan: dict[str, Any], length: str, folder: Path) -> LogCheck:
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_what_vllm_logged_is_predicted(path: Path, tmp_path: Path) -> None:
     plan = recorded_plan(path)
-    if readable(plan) is None:
-        pytest.skip("its config is not read")
     for length, at_length in plan["by_max_model_len"].items():
         if at_length.get("error"):
             continue

@@ -436,3 +436,16 @@ def test_predicting_layers_are_apart_and_numbered_on() -> None:
 )
 def test_what_predicting_layers_keep(fields: dict[str, Any], expected: list[list[str]]) -> None:
     assert drafted(read(**fields)) == expected
+
+
+def test_a_windowed_predictor_is_as_the_windowed_layers() -> None:
+    """MiMo-V2: its predictors have the KV heads of a window."""
+    layout = read(
+        model_type="mimo_v2_flash",
+        hybrid_layer_pattern=[0, 1],
+        sliding_window=16,
+        swa_num_key_value_heads=4,
+        num_nextn_predict_layers=1,
+    )
+    (cache,) = layout.draft[0].owns
+    assert (cache.keep, cache.fields[0].shape) == (Last(16), (4, 32))

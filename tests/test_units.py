@@ -169,3 +169,4 @@ def test_counts_and_ratios_as_text() -> None:
     assert format_count(94_123.4) == "94.1k"
     assert format_count(12.5) == "12.5"
     assert format_ratio(0.8574) == "85.7%"
+    assert format_ratio(-0.00004) == "0%"

@@ -15,14 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvprof.catalogue import read_catalogue
-from kvprof.config import SPELLINGS, ModelConfig
+from kvprof.config import ModelConfig
 from kvprof.config_file import LANGUAGE_SECTIONS, decode_config
 from kvprof.errors import ConfigError, PluginError, UsageError
 from kvprof.gguf.config import gguf_config
-from kvprof.layer_kinds import KIND_WORDS
+from kvprof.layer_words import KIND_WORDS
 from kvprof.model import lay_out
 from kvprof.registry import registry
 from kvprof.size import Request, size_model
+from kvprof.spellings import SPELLINGS
 
 CONFIGS = [model.config for model in read_catalogue()]
 FIELDS = sorted(

@@ -23,6 +23,11 @@ from kvprof.layout import All, Cache, CacheLayout, Chunk, Clock, Keep, Last, Onc
 from kvprof.page_order import page_segments
 from kvprof.plan import AllocationPlan, Holding, Limits, Part, PlanGroup
 
+WINDOW_RATIO = EngineOption(
+    "swa_full_tokens_ratio", "slots of windows for each of all tokens", "0.8"
+)
+STATE_RATIO = EngineOption("mamba_full_memory_ratio", "memory of states to that of tokens", "0.9")
+RADIX_CACHE = EngineOption("radix_cache", "prefix caching", "on", ("on", "off"))
 POLICY = "slots"
 SPARSE_PAGE_TOKENS = 64
 _EVICTION_INTERVAL = 128
@@ -43,11 +48,7 @@ class Sglang:
 
     name = "sglang"
     summary = "SGLang 0.5: token slots; pools for windows and states in fixed shares"
-    options = (
-        EngineOption("swa_full_tokens_ratio", "slots of windows for each of all tokens", "0.8"),
-        EngineOption("mamba_full_memory_ratio", "memory of states to that of tokens", "0.9"),
-        EngineOption("radix_cache", "prefix caching", "on", ("on", "off")),
-    )
+    options = (WINDOW_RATIO, STATE_RATIO, RADIX_CACHE)
 
     def convention(self, layout: CacheLayout) -> CacheLayout:
         """Keep the element types that SGLang chooses."""
@@ -140,7 +141,7 @@ def _plan_group(pool: _Pool, limits: Limits) -> PlanGroup:
     state = isinstance(pool.keep, Once)
     rows = 1 if state else pool.page_tokens
     first = pool.members[0].cache
-    slots = 1 if limits.option("radix_cache", "on") == "off" else _STATE_SLOTS_OF_A_REQUEST
+    slots = 1 if RADIX_CACHE.chosen(limits) == "off" else _STATE_SLOTS_OF_A_REQUEST
     return PlanGroup(
         keep=pool.keep,
         clock=first.clock,
@@ -175,11 +176,11 @@ def _pool_blocks(groups: Sequence[PlanGroup], limits: Limits, memory_bytes: int)
     states = sum(g.bytes_per_block for g in groups if isinstance(g.keep, Once))
     slots = 0
     if states:
-        share = _ratio(limits, "mamba_full_memory_ratio", "0.9")
+        share = _ratio(limits, STATE_RATIO)
         budget = memory_bytes * share / (1 + share)
         slots = max(0, int(budget // states) - 1)
         memory_bytes -= (slots + 1) * states
-    ratio = _ratio(limits, "swa_full_tokens_ratio", "0.8")
+    ratio = _ratio(limits, WINDOW_RATIO)
     full = [g for g in groups if not isinstance(g.keep, Once | Last)]
     if not full:
         ratio = Fraction(1)
@@ -200,8 +201,8 @@ def _pool_blocks(groups: Sequence[PlanGroup], limits: Limits, memory_bytes: int)
     return [of(group) for group in groups]
 
 
-def _ratio(limits: Limits, name: str, default: str) -> Fraction:
-    return Fraction(Decimal(limits.option(name, default)))
+def _ratio(limits: Limits, option: EngineOption) -> Fraction:
+    return Fraction(Decimal(option.chosen(limits)))
 
 
 @hookimpl

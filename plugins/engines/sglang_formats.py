@@ -47,7 +47,7 @@ def sglang_layout(layout: CacheLayout) -> CacheLayout:
         state=bound.dtypes.state if bound.state_dtype_asked else "auto",
         model=runs_in,
     )
-    return with_caches(layout, lambda cache: _kept(cache, chosen, bound.config, sparse))
+    return with_caches(layout, lambda cache: (_kept(cache, chosen, bound.config, sparse),))
 
 
 def _runs_in(config: ModelConfig) -> str:

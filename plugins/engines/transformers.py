@@ -4,28 +4,17 @@ Checked against transformers 5.23 by measuring every tensor of its caches
 (`cache_utils.py`: DynamicLayer, DynamicSlidingWindowLayer, LinearAttentionLayer).
 """
 
-from collections.abc import Callable
-
 from kvprof.plugins.engines.transformers_families import FAMILIES, Family
 from msgspec.structs import replace
 
 from kvprof.allocation import Grow
 from kvprof.binding import bind
+from kvprof.conventions import keys_and_values, with_caches
 from kvprof.hookspecs import hookimpl
-from kvprof.layout import (
-    All,
-    Bound,
-    Cache,
-    CacheLayout,
-    Chunk,
-    Dims,
-    Field,
-    Last,
-    Layer,
-)
+from kvprof.layout import All, Bound, Cache, CacheLayout, Chunk, Dims, Field, Last
 from kvprof.plan import AllocationPlan, Limits
 
-EXACT_CONVOLUTIONS = frozenset({"cca", "ngrams"})
+_EXACT_CONVOLUTIONS = frozenset({"cca", "ngrams"})
 """Caches whose convolution keeps the inputs it needs; all others keep a column more."""
 
 
@@ -44,15 +33,7 @@ class Transformers:
         if not bound.state_dtype_asked:
             states = bound.dtypes.model if family.model_dtype_states else "float32"
             layout = bind(layout, replace(bound.dtypes, state=states))
-        known: dict[Cache, tuple[Cache, ...]] = {}
-
-        def kept(layer: Layer) -> Layer:
-            for cache in layer.owns:
-                if cache not in known:
-                    known[cache] = _kept(cache, family, bound)
-            return replace(layer, owns=tuple(k for c in layer.owns for k in known[c]))
-
-        return _without_lost_accesses(replace(layout, layers=tuple(map(kept, layout.layers))))
+        return with_caches(layout, lambda cache: _kept(cache, family, bound))
 
     def plan(self, layout: CacheLayout, limits: Limits) -> AllocationPlan | None:
         """Place nothing: tensors grow as they must."""
@@ -63,34 +44,10 @@ class Transformers:
         return Grow()
 
 
-def _without_lost_accesses(layout: CacheLayout) -> CacheLayout:
-    there = {(layer.index, cache.key) for layer, cache in layout.caches()}
-    layers = (
-        replace(layer, does=tuple(a for a in layer.does if (a.layer, a.key) in there))
-        for layer in layout.layers
-    )
-    return replace(layout, layers=tuple(layers))
-
-
 def _kept(cache: Cache, family: Family, bound: Bound) -> tuple[Cache, ...]:
     if cache.key in family.elsewhere:
         return ()
-    rules: tuple[Callable[[Cache], Cache], ...] = (
-        _keys_and_values,
-        _window,
-        _convolution,
-    )
-    for rule in rules:
-        cache = rule(cache)
-    return family.keep(cache, bound)
-
-
-def _keys_and_values(cache: Cache) -> Cache:
-    """What is both key and value is kept as either."""
-    if [field.name for field in cache.fields] != ["kv"]:
-        return cache
-    (kv,) = cache.fields
-    return replace(cache, fields=(replace(kv, name="k"), replace(kv, name="v")))
+    return family.keep(_convolution(_window(keys_and_values(cache))), bound)
 
 
 def _window(cache: Cache) -> Cache:
@@ -107,7 +64,7 @@ def _window(cache: Cache) -> Cache:
 
 
 def _convolution(cache: Cache) -> Cache:
-    if cache.key in EXACT_CONVOLUTIONS:
+    if cache.key in _EXACT_CONVOLUTIONS:
         return cache
     return replace(cache, fields=tuple(_column_more(field) for field in cache.fields))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvprof.plugins.engines.vllm_blocks import (
+    PREFIX_CACHING,
     StatePages,
     checkpoint_blocks,
     config_of,
@@ -29,6 +30,12 @@ from kvprof.packed_pages import packed_groups
 from kvprof.plan import AllocationPlan, Holding, Limits
 from kvprof.shared_pool import shared_plan
 
+ASYNC_SCHEDULING = EngineOption(
+    "async_scheduling", "two steps in flight at once", "on", ("on", "off")
+)
+HYBRID_MANAGER = EngineOption(
+    "hybrid_manager", "windows free what leaves them", "on", ("on", "off")
+)
 DEFAULT_BATCHED_TOKENS = 8192
 _PACKED_ALIGNMENT = 576
 
@@ -38,11 +45,7 @@ class Vllm:
 
     name = "vllm"
     summary = "vLLM 0.33: groups of layers over one pool of blocks, states padded to a page"
-    options = (
-        EngineOption("prefix_caching", "prefix caching", "on", ("on", "off")),
-        EngineOption("async_scheduling", "two steps in flight at once", "on", ("on", "off")),
-        EngineOption("hybrid_manager", "windows free what leaves them", "on", ("on", "off")),
-    )
+    options = (PREFIX_CACHING, ASYNC_SCHEDULING, HYBRID_MANAGER)
 
     def convention(self, layout: CacheLayout) -> CacheLayout:
         """Keep the element types that vLLM chooses."""
@@ -105,7 +108,7 @@ def _packed_block_size(cache: Cache, block_size: int) -> int:
 
 
 def _groups(pages: list[LayerPage], layout: CacheLayout, limits: Limits) -> tuple[PageGroup, ...]:
-    if limits.option("hybrid_manager", "on") == "off":
+    if HYBRID_MANAGER.chosen(limits) == "off":
         single = single_group(promoted_pages(pages))
         if single is None:
             raise UsageError(
@@ -120,7 +123,7 @@ def _groups(pages: list[LayerPage], layout: CacheLayout, limits: Limits) -> tupl
 
 
 def _holding(cache: Cache, layout: CacheLayout, limits: Limits, states: StatePages) -> Holding:
-    steps = 1 if limits.option("async_scheduling", "on") == "off" else 2
+    steps = 1 if ASYNC_SCHEDULING.chosen(limits) == "off" else 2
     planned = 1 + limits.speculative
     if states.cached_by_prefix:
         planned += 1 + checkpoint_blocks(cache, layout)

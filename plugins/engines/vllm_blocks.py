@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import lcm
 
+from kvprof.plugins.engines.vllm_formats import RECORDS
 from msgspec import Struct
 
 from kvprof.accounting import entry_bytes
 from kvprof.config import ModelConfig
 from kvprof.conventions import is_indexer, is_latent
+from kvprof.engine_options import EngineOption
 from kvprof.errors import UsageError
 from kvprof.layout import All, Cache, CacheLayout, Clock, Once
 from kvprof.plan import Limits
 
+PREFIX_CACHING = EngineOption("prefix_caching", "prefix caching", "on", ("on", "off"))
 DEFAULT_BLOCK_SIZE = 16
 _PACKED_BLOCK_SIZE = 256
 _SPARSE_BLOCK_SIZE = 128
 _LATENT_BLOCK_SIZE = 64
 _LATENT_ALIGNMENT = 128
 _CHECKPOINT_ALIGNMENT = 64
-_PACKED_TYPES = ("deepseek_v4", "deepseek_v41")
 _WIDE_HEAD_TYPES = ("gemma4", "gemma4_text", "gemma4_unified_text")
 _KIMI_K3_FIELD = "linear_attn_config.use_full_rank_gate"
 """What only Kimi K3 says, whose text model calls itself ``kimi_linear`` too."""
@@ -50,7 +52,7 @@ class StatePages(Struct, frozen=True):
 
 def packs(layout: CacheLayout) -> bool:
     """Whether the model's pages lie side by side in blocks (its backends want BLHNC)."""
-    return model_type(layout) in _PACKED_TYPES
+    return model_type(layout) in RECORDS
 
 
 def model_type(layout: CacheLayout) -> str:
@@ -89,7 +91,7 @@ def state_pages(layout: CacheLayout, caches: Sequence[Cache], limits: Limits) ->
     attention = [cache for cache in caches if not isinstance(cache.keep, Once)]
     if not states or not attention:
         return StatePages(base, base, limits.max_model_len)
-    by_prefix = limits.option("prefix_caching", "on") == "on"
+    by_prefix = PREFIX_CACHING.chosen(limits) == "on"
     alignment = max(_kernel_block_size(layout, caches), base)
     if any(map(is_latent, attention)):
         alignment = max(alignment, _LATENT_ALIGNMENT)

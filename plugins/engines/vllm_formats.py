@@ -37,7 +37,9 @@ _ATTENTION_DTYPES = (  # flash_attn.py, flashinfer.py, triton_attn.py
 )
 _LATENT_DTYPES = ("float16", "bfloat16", "fp8_e4m3")  # mla/flashmla.py
 _SPARSE_LATENT_DTYPES = ("bfloat16", "fp8_e4m3", "fp8_ds_mla", "nvfp4_ds_mla")
-_RECORDS = {"deepseek_v4": "fp8_ds_mla_v4", "deepseek_v41": "fp8_ds_mla_v41"}
+RECORDS = {"deepseek_v4": "fp8_ds_mla_v4", "deepseek_v41": "fp8_ds_mla_v41"}
+"""Model types that keep records of their own, whatever is asked for (models/deepseek_v4)."""
+
 _STATES = frozenset(
     {"mamba1", "mamba2", "gated_delta_net", "kda", "short_convolution", "lightning"}
 )
@@ -73,7 +75,7 @@ def _runs_in(config: ModelConfig) -> str:
 
 def _cache_dtype(bound: Bound, latent: bool, indexed: bool) -> str | None:
     """What was asked for, else what the checkpoint says; None for neither."""
-    if (record := _RECORDS.get(bound.config.model_type or "")) is not None:
+    if (record := RECORDS.get(bound.config.model_type or "")) is not None:
         accept_dtype("vllm", bound, ("fp8_e4m3", record))
         return record
     of_latents = _SPARSE_LATENT_DTYPES if indexed else _LATENT_DTYPES
@@ -92,25 +94,25 @@ def _checkpoint_dtype(config: ModelConfig) -> str | None:
     return modelopt_dtype(config)
 
 
-def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, latent: bool) -> Cache | None:
-    """A cache as vLLM keeps it; None when it does not."""
+def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, latent: bool) -> tuple[Cache, ...]:
+    """A cache as vLLM keeps it; nothing when it does not."""
     if isinstance(cache.keep, Once):
         accept_state("vllm", config, cache, _STATES)
-        return bind_cache(cache, replace(chosen, state=_state_dtype(cache, chosen, config)))
+        return (bind_cache(cache, replace(chosen, state=_state_dtype(cache, chosen, config))),)
     if cache.key.endswith("_overlap"):
-        return None  # in the window of the compressor
+        return ()  # in the window of the compressor
     if isinstance(cache.keep, Tail):
         if config.model_type != "deepseek_v4":  # V4.1, GLM-5.3 and others keep rings
             raise UsageError(
                 f"kvprof does not know how vllm keeps {cache.key!r} of {config.name!r}",
                 hint="Try --engine paged.",
             )
-        return _compressor_window(cache, cache.keep.n)
+        return (_compressor_window(cache, cache.keep.n),)
     plain = replace(chosen, state=chosen.model)
     if is_indexer(cache):
         # 132 B beside latents, whatever their dtype; models/minimax_m3 keeps the model's.
         plain = replace(plain, cache="fp8_ds_mla" if latent else chosen.model)
-    return bind_cache(keys_and_values(cache), plain)
+    return (bind_cache(keys_and_values(cache), plain),)
 
 
 def _compressor_window(cache: Cache, group: int) -> Cache:

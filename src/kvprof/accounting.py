@@ -110,6 +110,14 @@ def logical_bytes(groups: Sequence[CacheGroup], tokens: int, encoder_tokens: int
     return sum(group_bytes(group, tokens, encoder_tokens) for group in groups)
 
 
+def wasted_ratio(logical: int, reserved: int) -> float:
+    """The share of the reserved bytes that is not needed; 0 of nothing.
+
+    Below 0 where an engine keeps less than the architecture must.
+    """
+    return (reserved - logical) / reserved if reserved else 0.0
+
+
 def step_traffic(layout: CacheLayout, tokens: int, encoder_tokens: int = 0) -> tuple[Traffic, ...]:
     """What one decode step that ends with T tokens reads and writes, by cache, mode and sparseness.
 

@@ -21,11 +21,10 @@ def full_attention(config: ModelConfig) -> Cache:
     if config.has("kv_lora_rank"):
         return _latent(config, All())
     k_is_v = config.flag("attention_k_eq_v", default=False)
-    # Gemma 4 gives its full layers KV heads of their own only where K is V.
-    other_heads = k_is_v and config.has("num_global_key_value_heads")
     return attention_cache(
-        config.integer("num_global_key_value_heads") if other_heads else config.kv_heads,
-        config.integer("global_head_dim") if config.has("global_head_dim") else config.head_dim,
+        # Gemma 4 gives its full layers KV heads of their own only where K is V.
+        _kv_heads(config, "num_global_key_value_heads") if k_is_v else config.kv_heads,
+        _head_dim(config, "global_head_dim"),
         v_head_dim=_optional(config, "v_head_dim"),
         k_is_v=k_is_v,
     )
@@ -43,10 +42,8 @@ def chunked_attention(config: ModelConfig) -> Cache:
 
 def cross_attention(config: ModelConfig) -> Cache:
     """Keys and values of the encoder's positions."""
-    heads, size = "cross_num_key_value_heads", "cross_head_dim"
     return cross_attention_cache(
-        config.integer(heads) if config.has(heads) else config.kv_heads,
-        config.integer(size) if config.has(size) else config.head_dim,
+        _kv_heads(config, "cross_kv_heads"), _head_dim(config, "cross_head_dim")
     )
 
 
@@ -93,13 +90,21 @@ def _latent(config: ModelConfig, keep: Keep) -> Cache:
 def _bounded(config: ModelConfig, keep: Keep) -> Cache:
     if config.has("kv_lora_rank"):
         return _latent(config, keep)
-    heads, size = "swa_num_key_value_heads", "swa_head_dim"
     return attention_cache(
-        config.integer(heads) if config.has(heads) else config.kv_heads,
-        config.integer(size) if config.has(size) else config.head_dim,
+        _kv_heads(config, "swa_num_key_value_heads"),
+        _head_dim(config, "swa_head_dim"),
         v_head_dim=_optional(config, "swa_v_head_dim", "v_head_dim"),
         keep=keep,
     )
+
+
+def _kv_heads(config: ModelConfig, name: str) -> int:
+    """KV heads of a kind of layer that may have its own number of them."""
+    return config.integer(name) if config.has(name) else config.kv_heads
+
+
+def _head_dim(config: ModelConfig, name: str) -> int:
+    return config.integer(name) if config.has(name) else config.head_dim
 
 
 def _optional(config: ModelConfig, *names: str) -> int | None:

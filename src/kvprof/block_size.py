@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from kvprof.accounting import CacheGroup, cache_groups, logical_bytes
+from kvprof.accounting import CacheGroup, cache_groups, logical_bytes, wasted_ratio
 from kvprof.answer import BlockSizeGroup, BlockSizeRow, SequencesOf
 from kvprof.case import Case, Solution
 from kvprof.errors import UsageError
@@ -115,7 +115,7 @@ def _row(
         for group in plan.groups
         if group.clock is not Clock.SEQUENCE
     )
-    ratio = (reserved - logical) / reserved if reserved else 0.0
+    ratio = wasted_ratio(logical, reserved)
     return BlockSizeRow(size, logical, reserved, dict(waste), ratio, groups)
 
 

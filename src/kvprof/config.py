@@ -15,86 +15,10 @@ from msgspec.structs import replace
 
 from kvprof.errors import ConfigError
 from kvprof.field_reads import FieldReads
+from kvprof.spellings import other_spellings, spelled
 
 MAX_DIMENSION = 2**31 - 1
 MAX_LAYERS = 10_000
-
-SPELLINGS: dict[str, tuple[str, ...]] = {
-    "layers": (
-        "decoder_layers",
-        "num_decoder_layers",
-        "decoder_num_hidden_layers",
-        "num_hidden_layers",
-        "n_layer",
-        "n_layers",
-        "num_layers",
-        "layers",
-    ),
-    "heads": (
-        "decoder_attention_heads",
-        "num_decoder_attention_heads",
-        "decoder_num_attention_heads",
-        "num_attention_heads",
-        "n_head",
-        "n_heads",
-        "num_heads",
-        "attention_heads",
-        "num_query_heads",
-    ),
-    "hidden": (
-        "hidden_size",
-        "d_model",
-        "n_embd",
-        "dim_model",
-        "emb_dim",
-        "embed_dim",
-        "model_dim",
-    ),
-    "kv_heads": (
-        "decoder_num_key_value_heads",
-        "attn_config.kv_n_heads",
-        "num_key_value_heads",
-        "num_kv_heads",
-        "n_head_kv",
-        "num_query_groups",
-        "num_attention_groups",
-        "multi_query_group_num",
-    ),
-    "head_dim": (
-        "head_dim",
-        "attention_head_dim",
-        "attention_head_size",
-        "kv_channels",
-        "d_kv",
-        "dim_head",
-        "d_head",
-    ),
-    "window": ("sliding_window", "sliding_window_size", "attention_window_size"),
-    "cross_kv_heads": ("cross_num_key_value_heads",),
-    "cross_head_dim": ("cross_head_dim",),
-    "d_state": ("mamba_d_state", "ssm_state_size", "state_size"),
-    "d_conv": ("mamba_d_conv", "conv_kernel", "linear_conv_kernel_dim", "conv_kernel_size"),
-    "expand": ("mamba_expand", "expand"),
-    "ssm_heads": ("mamba_n_heads", "mamba_num_heads", "n_mamba_heads", "num_heads"),
-    "ssm_head_dim": ("mamba_d_head", "mamba_head_dim", "mamba_headdim", "head_dim"),
-    "ssm_groups": ("mamba_n_groups", "n_groups", "mamba_ngroups"),
-    "kda_heads": ("linear_num_heads", "linear_attn_config.num_heads"),
-    "kda_head_dim": ("linear_head_dim", "linear_attn_config.head_dim"),
-    "kda_conv": ("linear_conv_kernel_dim", "linear_attn_config.short_conv_kernel_size"),
-    "index_head_dim": (
-        "index_head_dim",
-        "indexer_head_dim",
-        "sparse_attention_config.sparse_index_dim",
-    ),
-    "draft_layers": (
-        "num_nextn_predict_layers",
-        "mtp_num_hidden_layers",
-        "num_mtp_layers",
-        "num_mtp_modules",
-        "n_predict",
-    ),
-}
-"""One meaning, the field names under which published configs spell it, first match wins."""
 
 _STATE_DTYPES = ("mamba_ssm_dtype", "mamba_ssm_cache_dtype", "inference_state_dtype")
 
@@ -131,7 +55,7 @@ class ModelConfig(Struct, frozen=True):
 
     def has(self, *names: str) -> bool:
         """Whether any of the fields, in any spelling, is there and not null."""
-        return any(self.value(name) is not None for name in _spelled(names))
+        return any(self.value(name) is not None for name in spelled(names))
 
     def value(self, name: str) -> Any:
         """A raw field, None when absent; a dot reads a nested object."""
@@ -147,19 +71,19 @@ class ModelConfig(Struct, frozen=True):
     def integer(self, *names: str, default: int | None = None, minimum: int = 1) -> int:
         """The first of the fields that is there, a whole number from ``minimum`` to 2**31 - 1.
 
-        A name of `SPELLINGS` stands for all its spellings.
+        A name of `kvprof.spellings.SPELLINGS` stands for all its spellings.
 
         Raises
         ------
         ConfigError
             When none is there and there is no default, or the value is no such number.
         """
-        for name in _spelled(names):
+        for name in spelled(names):
             value = self.value(name)
             if value is not None:
                 return self.whole_number(name, value, minimum)
         if default is None:
-            wanted = " or ".join(dict.fromkeys(_spelled(names)))
+            wanted = " or ".join(dict.fromkeys(spelled(names)))
             self.refuse(f"has no {wanted}", hint="The layout cannot be known without it.")
         return default
 
@@ -243,7 +167,7 @@ class ModelConfig(Struct, frozen=True):
             name: value
             for name, value in defaults.items()
             if name not in self.fields
-            and all(self.fields.get(other) is None for other in _other_spellings(name))
+            and all(self.fields.get(other) is None for other in other_spellings(name))
         }
         fields = {**missing, **self.fields}
         return replace(self, fields=fields, defaults=self.defaults | missing.keys())
@@ -299,19 +223,6 @@ class ModelConfig(Struct, frozen=True):
     def state_dtype(self) -> str | None:
         """The dtype that the config names for recurrent state."""
         return next((found for name in _STATE_DTYPES if (found := self.text(name))), None)
-
-
-_FIRST_MEANING = {name: names for names in reversed(SPELLINGS.values()) for name in names}
-"""The spellings of what a field means first: some stand for a second thing in other families."""
-
-
-def _other_spellings(name: str) -> tuple[str, ...]:
-    names = _FIRST_MEANING.get(name, ())
-    return tuple(other for other in names if _FIRST_MEANING[other] is names)
-
-
-def _spelled(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(spelling for name in names for spelling in SPELLINGS.get(name, (name,)))
 
 
 def shown(value: Any) -> str:

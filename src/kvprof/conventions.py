@@ -1,4 +1,4 @@
-"""What an engine's convention is made of: other element types for the caches of a bound layout."""
+"""What an engine's convention is made of: other caches in place of those of a bound layout."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from kvprof.layout import Bound, Cache, CacheLayout, Layer, Tail
 _MODELOPT_FORMATS = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
 
 
-def with_caches(layout: CacheLayout, kept: Callable[[Cache], Cache | None]) -> CacheLayout:
-    """The layout with what ``kept`` makes of each cache; None drops it, and what is done to it."""
+def with_caches(layout: CacheLayout, kept: Callable[[Cache], tuple[Cache, ...]]) -> CacheLayout:
+    """The layout with what ``kept`` makes of each cache; what is done to caches it drops goes."""
+    known: dict[Cache, tuple[Cache, ...]] = {}
 
-    def of_layer(layer: Layer) -> Layer:
-        made = [(cache.key, kept(cache)) for cache in layer.owns]
-        owns = tuple(cache for _, cache in made if cache is not None)
-        dropped = {key for key, cache in made if cache is None}
-        does = tuple(a for a in layer.does if a.layer != layer.index or a.key not in dropped)
-        return replace(layer, owns=owns, does=does)
+    def owning(layer: Layer) -> Layer:
+        for cache in layer.owns:
+            if cache not in known:
+                known[cache] = kept(cache)
+        return replace(layer, owns=tuple(k for cache in layer.owns for k in known[cache]))
 
+    layers = tuple(map(owning, layout.layers))
+    there = {(layer.index, cache.key) for layer in layers for cache in layer.owns}
     return replace(
         layout,
-        layers=tuple(map(of_layer, layout.layers)),
-        draft=tuple(map(of_layer, layout.draft)),
+        layers=tuple(
+            replace(layer, does=tuple(a for a in layer.does if (a.layer, a.key) in there))
+            for layer in layers
+        ),
     )
 
 

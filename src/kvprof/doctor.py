@@ -14,8 +14,8 @@ from kvprof import __version__
 from kvprof.device import device_rows
 from kvprof.environment import third_party_plugins
 from kvprof.host import available_memory
+from kvprof.listing_result import DoctorRow
 from kvprof.registry import registry
-from kvprof.result import DoctorRow
 from kvprof.units import format_bytes
 
 _OPTIONAL = {"cupy": ("cuda12", "cuda13"), "gguf": ("gguf",), "huggingface_hub": ("hub",)}

@@ -12,18 +12,11 @@ from msgspec import Struct
 
 from kvprof import __version__
 from kvprof.answer import SolveResult
+from kvprof.check_result import AgreementResult, CheckResult
+from kvprof.listing_result import ArchitectureRow, CatalogueRow, DeviceRow, DoctorRow, EngineRow
 from kvprof.profile_result import ProfileResult
 from kvprof.replay_result import ReplayResult
-from kvprof.result import (
-    AgreementResult,
-    ArchitectureRow,
-    CatalogueRow,
-    CheckResult,
-    DeviceRow,
-    DoctorRow,
-    EngineRow,
-    SizeResult,
-)
+from kvprof.result import SizeResult
 from kvprof.trace_row import TraceRow
 
 SCHEMA_VERSION = "1.0"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from kvprof.config import MAX_LAYERS, ModelConfig
 from kvprof.indexers import OWN, SHARED, TAIL
-from kvprof.layer_kinds import KIND_WORDS, Kinds, parts_of
+from kvprof.layer_words import KIND_WORDS, Kinds, parts_of
 
 _WORDS = ("mtp_layer_types", "mtp_layers_block_type")
+_WINDOWED = frozenset({"dots3_note_text", "mimo_v2_flash"})
+"""Families whose predictors are windowed (vLLM mimo_v2_mtp.py, config/speculative.py)."""
 _KEPT_PARTS = ("full", "sliding", "chunked", OWN, TAIL)
 
 
@@ -30,6 +32,8 @@ def draft_kinds(config: ModelConfig, kinds: Kinds) -> Kinds:
         if count and words:
             known = tuple(KIND_WORDS.get(str(word).lower(), "full") for word in words)
             return known if len(known) == count else (known * count)[:MAX_LAYERS]
+    if config.model_type in _WINDOWED and "sliding" in kinds:
+        return ("sliding",) * count
     return (_predictor(kinds),) * count
 
 

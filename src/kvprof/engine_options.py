@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kvprof.errors import UsageError
 from kvprof.hookspecs import Engine
+from kvprof.plan import Limits
 
 
 class EngineOption(Struct, frozen=True):
@@ -25,6 +26,10 @@ class EngineOption(Struct, frozen=True):
     summary: str
     default: str
     choices: tuple[str, ...] = ()
+
+    def chosen(self, limits: Limits) -> str:
+        """What was chosen of it, else its default."""
+        return limits.option(self.name, self.default)
 
 
 Chosen = tuple[tuple[str, str, str], ...]

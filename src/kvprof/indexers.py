@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvprof.config import ModelConfig
-from kvprof.layer_kinds import Kinds, parts_of
+from kvprof.layer_words import Kinds, parts_of
 
 OWN, SHARED = "indexer", "shared_indexer"
 """Parts of a layer that chooses the rows it reads itself, or reads those another chose."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kvprof.config import ModelConfig
-from kvprof.layer_kinds import Kinds, parts_of
+from kvprof.layer_words import Kinds
 
-SHARED_PARTS = ("full", "sliding", "chunked")
+_SHARED_PARTS = ("full", "sliding", "chunked")
 """Parts of a layer whose cache another layer may read instead of one of its own."""
 
 
@@ -35,7 +35,7 @@ def _last_of_their_kind(config: ModelConfig, kinds: Kinds) -> tuple[int, ...]:
     found = []
     for index, kind in enumerate(kinds):
         if index >= shared_from and kind != "none":
-            if kind not in SHARED_PARTS:
+            if kind not in _SHARED_PARTS:
                 config.refuse(f"layer {index} is a {kind} layer, where kvprof reads no {name}")
             if kind not in owners:
                 config.refuse(f"layer {index} shares a {kind} cache that no layer before it owns")
@@ -56,8 +56,3 @@ def _listed(config: ModelConfig, layers: int) -> tuple[int, ...]:
         if source > index or sources[source] != source:
             config.refuse(f"{name}: layer {index} shares the cache of layer {source}, no owner")
     return sources
-
-
-def shares(kind: str) -> bool:
-    """Whether a layer of that kind has keys and values that it may share."""
-    return any(part in SHARED_PARTS for part in parts_of(kind))

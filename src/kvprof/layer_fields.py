@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kvprof.config import SPELLINGS, ModelConfig
+from kvprof.config import ModelConfig
+from kvprof.spellings import SPELLINGS
 
 _LISTED = frozenset(
     spelling

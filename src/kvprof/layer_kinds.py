@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from kvprof.config import ModelConfig
 from kvprof.layer_words import (
-    KIND_WORDS,
     Kinds,
     attention_types,
     block_types,
@@ -16,8 +15,7 @@ from kvprof.layer_words import (
     parts_of,
     word_lists,
 )
-
-__all__ = ["KIND_WORDS", "ONLY_FIELDS", "STATE_FIELDS", "Kinds", "layer_kinds", "parts_of"]
+from kvprof.spellings import SPELLINGS
 
 STATE_FIELDS = {
     "linear": ("linear_num_key_heads",),
@@ -36,7 +34,7 @@ STATE_FIELDS = {
 """The state that a ``state`` layer keeps, and the field by which it is known."""
 
 ONLY_FIELDS = {
-    "mamba": ("mamba_d_state", "ssm_state_size", "state_size"),
+    "mamba": SPELLINGS["d_state"],
     "linear": ("linear_num_key_heads",),
     "kda": ("linear_num_heads",),
     "recurrent": ("lru_width",),

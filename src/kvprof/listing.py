@@ -17,9 +17,9 @@ from kvprof.catalogue import CatalogueModel
 from kvprof.engine_options import options_of
 from kvprof.errors import KvprofError
 from kvprof.layers import INDEXER
+from kvprof.listing_result import ArchitectureRow, CatalogueRow, DeviceRow, EngineRow
 from kvprof.model import Model, lay_out, reference_model
 from kvprof.registry import registry
-from kvprof.result import ArchitectureRow, CatalogueRow, DeviceRow, EngineRow
 
 _BFLOAT16 = Dtypes(cache="bfloat16", state="bfloat16", model="bfloat16")
 _HALF_OF_THE_LAST_DIGIT = 0.05 + 1e-9

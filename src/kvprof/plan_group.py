@@ -148,14 +148,6 @@ class PlanGroup(Struct, frozen=True):
         ends = -(-self._slots_end(tokens, encoder_tokens) // self.block_size)
         return range(rows.start * self.entry_tokens // self.block_size, ends)
 
-    def slack_rows(self, tokens: int, encoder_tokens: int = 0) -> tuple[int, int]:
-        """Rows of those blocks before the first row held (out of the window) and after the last."""
-        rows, blocks = self.rows(tokens, encoder_tokens), self.blocks(tokens, encoder_tokens)
-        if not blocks or isinstance(self.keep, Once):
-            return 0, 0
-        first, end = blocks.start * self.rows_per_block, blocks.stop * self.rows_per_block
-        return rows.start - first, end - rows.stop
-
     def _slots_end(self, tokens: int, encoder_tokens: int) -> int:
         """Tokens up to the last slot that is set aside."""
         if self.clock is Clock.ENCODER:

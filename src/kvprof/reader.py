@@ -20,7 +20,8 @@ from kvprof.field_reads import FieldReads
 from kvprof.indexers import OWN, SHARED, TAIL, with_indexers
 from kvprof.kv_sharing import kv_owners
 from kvprof.layer_fields import layer_configs
-from kvprof.layer_kinds import layer_kinds, parts_of
+from kvprof.layer_kinds import layer_kinds
+from kvprof.layer_words import parts_of
 from kvprof.layers import layer, reading_layer, soft_prompt_cache
 from kvprof.layout import Cache, CacheLayout, Layer
 
@@ -82,8 +83,9 @@ def read_layout(config: ModelConfig) -> CacheLayout:
         else:
             shared = caches_of(kinds[owner], configs[owner])[0]
             layers.append(_sharing_layer(config, index, kind, caches[1:], owner, shared))
+    like = dict(zip(kinds, configs, strict=True))  # a predictor is as the last layer of its kind
     drafts = tuple(
-        _layer(config, index, kind, caches_of(kind, config))
+        _layer(config, index, kind, caches_of(kind, like.get(kind, config)))
         for index, kind in enumerate(draft_kinds(config, kinds), start=len(kinds))
     )
     attending = (

@@ -81,11 +81,11 @@ def check_against_transformers(
     DeviceError
         When transformers or torch is not installed.
     """
-    from kvprof.against.agreement import agreement  # noqa: PLC0415
+    from kvprof.against.agreement import agreement, disagreements  # noqa: PLC0415
 
     document, name, source = _document(config)
     results = agreement(document, name=name, source=source, engine=engine)
-    if reasons := [f"at {r.tokens} tokens, {p}" for r in results for p in r.problems]:
+    if reasons := disagreements(results):
         raise ConformanceError(
             "\n- ".join([f"{name}: the layout and what transformers keeps differ:", *reasons])
         )

@@ -159,5 +159,5 @@ def format_ratio(ratio: float) -> str:
 
 def _trim(value: float) -> str:
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    text = f"{value:,.{digits}f}"
+    text = f"{round(value, digits) + 0.0:,.{digits}f}"  # + 0.0: no -0
     return text.rstrip("0").rstrip(".") if "." in text else text

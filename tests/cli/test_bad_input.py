@@ -118,6 +118,7 @@ def test_dimension_of_thousands_of_digits(refused, digits):
         ({"layer_types": "full_attention"}, "must be a list"),
         ({"layer_types": [{}] * 32}, "layer_types[0]"),
         ({"lru_width": 4096}, "lru_width changes what its layers keep"),
+        ({"compress_ratios": [4]}, "compress_ratios changes what its layers keep"),
         ({"torch_dtype": 16}, "torch_dtype is 16; it must be text"),
         ({"model_type": 3}, "model_type is 3; it must be text"),
     ],

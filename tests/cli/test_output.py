@@ -39,7 +39,10 @@ def test_json(run_cli, validated, kind):
 def test_table(run_cli, kind):
     run = run_cli(*VERBS[kind])
     assert (run.exit_code, run.stderr) == (0, "")
-    assert run.stdout == run_cli(*VERBS[kind], "--format", "table").stdout
+    again = run_cli(*VERBS[kind], "--format", "table")
+    assert again.exit_code == 0
+    if kind not in ("devices", "doctor"):  # how much memory is free may differ by then
+        assert run.stdout == again.stdout
     assert "\x1b" not in run.stdout
     assert all(line == line.rstrip() for line in run.stdout.splitlines())
 

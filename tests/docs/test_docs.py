@@ -18,13 +18,14 @@ import pytest
 from kvprof.plugins.engines.transformers_families import FAMILIES
 
 from kvprof.commands import VERBS, Session, kvprof
-from kvprof.config import SPELLINGS
 from kvprof.config_file import LANGUAGE_SECTIONS
 from kvprof.document import RESULT_KINDS, result_types
 from kvprof.dtypes import CACHE_DTYPES
-from kvprof.layer_kinds import KIND_WORDS, ONLY_FIELDS
+from kvprof.layer_kinds import ONLY_FIELDS
+from kvprof.layer_words import KIND_WORDS
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
+from kvprof.spellings import SPELLINGS
 from kvprof.workload.formats import FORMATS
 
 ROOT = Path(__file__).parents[2]
@@ -61,18 +62,28 @@ def saved_files(folder: Path, *pages: Path) -> None:
             (folder / block.file).write_text(block.text, encoding="utf-8")
 
 
-def commands(path: Path) -> Iterator[list[str]]:
-    """The arguments of every ``kvprof VERB`` that a reader is shown, in order."""
+class Call(NamedTuple):
+    """A ``kvprof VERB`` that a reader is shown: its arguments, and the lines below it."""
+
+    words: list[str]
+    shown: list[str]
+
+
+def commands(path: Path) -> Iterator[Call]:
+    """Every call of a page, in order; of ``sh`` each line is one, of ``console`` those at a $."""
     for block in blocks(path):
-        if block.language not in {"console", "sh"}:
+        lines = block.text.replace("\\\n", " ")
+        if block.language == "console":
+            prompts = [prompt.splitlines() for prompt in re.split(r"^\$ ", lines, flags=re.M)[1:]]
+        elif block.language == "sh":
+            prompts = [[line] for line in lines.splitlines()]
+        else:
             continue
-        for line in block.text.replace("\\\n", " ").splitlines():
-            if block.language == "console" and not line.startswith("$ "):
-                continue
-            for words in _calls(line.removeprefix("$ ")):
+        for line, *shown in prompts:
+            for words in _calls(line):
                 call = list(itertools.dropwhile(re.compile(r"\w+=").match, words))
                 if call[:1] == ["kvprof"] and call[1:2] and call[1] in VERBS:
-                    yield call[1:]
+                    yield Call(call[1:], shown)
 
 
 def _calls(line: str) -> Iterator[list[str]]:
@@ -126,18 +137,28 @@ def verb(name: str) -> click.Command:
 
 
 @page
-def test_commands_run(path, tmp_path, tutorial):
+def test_commands_run_and_print_what_is_shown(path, tmp_path, tutorial):
+    """A line of ``...`` stands for any lines, ``...`` at the end of a line for the rest of it."""
     saved_files(tmp_path, path)
-    for words in commands(path):
+    for words, shown in commands(path):
         if words[0] not in RUN_VERBS:
             continue
         done = run("-m", "kvprof", *words, cwd=tmp_path, beside=tutorial)
         assert done.returncode == 0, f"kvprof {shlex.join(words)}\n{done.stderr}"
+        if words[0] == "doctor":  # of the machine that the page was written on
+            continue
+        printed = [line.rstrip() for line in done.stdout.splitlines()]
+        for line in shown:
+            start, cut, _ = line.rstrip().partition(" ...")
+            whole = start in printed or line.strip() in ("", "...")
+            assert whole or (cut and any(p.startswith(start) for p in printed)), (
+                f"kvprof {shlex.join(words)} does not print this any more:\n{line}"
+            )
 
 
 @page
 def test_profile_commands_parse(path):
-    for words in commands(path):
+    for words, _ in commands(path):
         if words[0] == "profile":
             verb("profile").make_context("profile", words[1:], obj=Session())
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kvprof.errors import KvprofError
 from kvprof.model import Model, config_model
 from kvprof.size import Request
 
@@ -20,17 +19,10 @@ def recorded_plan(path: Path) -> dict[str, Any]:
     return plan
 
 
-def config_of(plan: dict[str, Any]) -> Path:
+def model_of(plan: dict[str, Any]) -> Model:
     folders = (DATA / "configs", DATA / "vllm" / "configs")
-    return next(p for folder in folders if (p := folder / plan["config_file"]).exists())
-
-
-def readable(plan: dict[str, Any]) -> Model | None:
-    """The model of a plan; None while its config cannot be read."""
-    try:
-        return config_model(str(config_of(plan)))
-    except KvprofError:
-        return None
+    found = (folder / plan["config_file"] for folder in folders)
+    return config_model(str(next(path for path in found if path.exists())))
 
 
 def requested(plan: dict[str, Any], max_model_len: int) -> Request:

@@ -5,97 +5,16 @@ from typing import Any
 
 import pytest
 
-from kvprof.config import ModelConfig
-from kvprof.config_file import read_config
-from kvprof.layers import (
-    attention_cache,
-    indexer_cache,
-    latent_cache,
-    layer,
-    mamba1_cache,
-    mamba2_cache,
-)
-from kvprof.layout import MODEL, Cache, CacheLayout, Field, Last, Layer, Tail
 from kvprof.model import Model
 from kvprof.plan import AllocationPlan
 from kvprof.registry import registry
 from kvprof.size import place, plan_facts
 
-from .recorded import DATA, MEMORY_BYTES, PLANS, config_of, readable, recorded_plan, requested
+from .recorded import DATA, MEMORY_BYTES, PLANS, model_of, recorded_plan, requested
 
 pytestmark = pytest.mark.skipif(not PLANS, reason="no recorded plans beside the project")
 
 VLLM = registry().engine("vllm").what
-
-
-def compressor(name: str, dim: int, group: int, *, overlapping: bool) -> Cache:
-    series = (("series", 2), ("dim", dim)) if overlapping else (("dim", dim),)
-    fields = tuple(Field(field, series, MODEL) for field in ("kv", "gate"))
-    return Cache(f"{name}_tail", fields, Tail(group))
-
-
-def deepseek_v4(config: ModelConfig) -> CacheLayout:
-    """A window of 128; beside it one entry for 4 tokens and an indexer, or one for 128."""
-    window = Cache("sliding_latent", latent_cache(448, 64).fields, Last(128))
-
-    def of_ratio(index: int, ratio: int) -> Layer:
-        entry = Cache("latent", latent_cache(448, 64).fields, entry_tokens=ratio or 1)
-        if ratio == 4:
-            indexer = Cache("indexer", indexer_cache(128).fields, entry_tokens=4)
-            tails = [
-                compressor("latent", 512, 4, overlapping=True),
-                compressor("indexer", 128, 4, overlapping=True),
-            ]
-            return layer(index, window, entry, indexer, *tails)
-        if ratio == 128:
-            return layer(index, window, entry, compressor("latent", 512, 128, overlapping=False))
-        return layer(index, window)
-
-    ratios = config.fields["compress_ratios"][: config.integer("layers")]
-    return CacheLayout(tuple(of_ratio(i, ratio) for i, ratio in enumerate(ratios)))
-
-
-def falcon_h1(config: ModelConfig) -> CacheLayout:
-    caches = attention_cache(2, 128), mamba2_cache(24, 128, 256, 1, 4)
-    return CacheLayout(tuple(layer(i, *caches) for i in range(44)))
-
-
-def jamba(config: ModelConfig) -> CacheLayout:
-    """Attention in layers 4, 12, 20 and 28 of 32, Mamba-1 of 8192 channels in the others."""
-    attention, state = attention_cache(8, 128), mamba1_cache(8192, 16, 4)
-    return CacheLayout(tuple(layer(i, attention if i % 8 == 4 else state) for i in range(32)))
-
-
-def zamba2(config: ModelConfig) -> CacheLayout:
-    """Mamba-2 in all 54 layers, the shared attention block before nine of them."""
-    attention, state = attention_cache(32, 160), mamba2_cache(80, 64, 64, 1, 4)
-    shared = {6, 12, 18, 24, 30, 36, 42, 47, 51}
-    return CacheLayout(
-        tuple(layer(i, *((attention, state) if i in shared else (state,))) for i in range(54))
-    )
-
-
-def nemotron_super(config: ModelConfig) -> CacheLayout:
-    """49 of 80 layers attend, with 8 heads each."""
-    blocks = config.fields["block_configs"]
-    attends = [i for i, b in enumerate(blocks) if not b["attention"]["no_op"]]
-    return CacheLayout(tuple(layer(i, attention_cache(8, 128)) for i in attends))
-
-
-BY_HAND = {
-    "deepseek-ai--DeepSeek-V4-Flash.json": deepseek_v4,
-    "extra--Falcon-H1-7B.json": falcon_h1,
-    "extra--Jamba-v0.1.json": jamba,
-    "extra--Zamba2-2.7B.json": zamba2,
-    "nvidia--Llama-3_3-Nemotron-Super-49B-v1.json": nemotron_super,
-}
-"""Layouts of models whose configs the reader does not read yet, or not for lack of defaults."""
-
-
-def model_by_hand(plan: dict[str, Any]) -> Model:
-    config = read_config(config_of(plan))
-    layout = BY_HAND[plan["config_file"]](config)
-    return Model(config, layout, "hybrid", "by hand", inferred=False)
 
 
 def facts_of(placed: AllocationPlan) -> dict[str, Any]:
@@ -135,26 +54,13 @@ def assert_equal(plan: dict[str, Any], model: Model) -> None:
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_the_plan_that_vllm_made(path: Path) -> None:
     plan = recorded_plan(path)
-    model = readable(plan)
-    if model is None and plan["config_file"] in BY_HAND:
-        pytest.skip("its config is not read; its layout by hand is tested below")
-    assert model is not None, "a config that was read is not read any more"
-    assert_equal(plan, model)
-
-
-@pytest.mark.parametrize("name", BY_HAND)
-def test_the_plan_of_a_layout_by_hand(name: str) -> None:
-    plan = recorded_plan(DATA / "vllm" / name)
-    assert_equal(plan, model_by_hand(plan))
+    assert_equal(plan, model_of(plan))
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_layers_are_dealt_as_vllm_deals_them(path: Path) -> None:
     plan = recorded_plan(path)
-    model = readable(plan)
-    if model is None:
-        pytest.skip("its config is not read")
-    placed = place(model, VLLM, requested(plan, 8192)).plan
+    placed = place(model_of(plan), VLLM, requested(plan, 8192)).plan
     assert placed is not None
     names = [name for group in plan["groups"] for name in group["layers"]]
     for ours, theirs in zip(placed.groups, plan["groups"], strict=True):
@@ -185,9 +91,7 @@ def _index(name: str) -> int:
 def test_one_request_that_does_not_fit() -> None:
     # MiniMax-M2.5 at 196,608 tokens: 12,288 blocks of 62 x 65,536 B = 46.5 GiB of 40 GiB.
     plan = recorded_plan(DATA / "vllm" / "MiniMaxAI--MiniMax-M2.5.json")
-    model = readable(plan)
-    assert model is not None
-    placed = place(model, VLLM, requested(plan, 196_608)).plan
+    placed = place(model_of(plan), VLLM, requested(plan, 196_608)).plan
     assert placed is not None
     assert placed.peak_bytes == 12_288 * 62 * 65_536 > MEMORY_BYTES
     assert placed.max_concurrency == pytest.approx(10_570 / 12_288)

@@ -19,9 +19,10 @@ with atheris.instrument_imports(include=["kvprof"]):
     from running import fuzz, size_everywhere
 
     from kvprof.catalogue import read_catalogue
-    from kvprof.config import SPELLINGS, ModelConfig
+    from kvprof.config import ModelConfig
     from kvprof.config_file import LANGUAGE_SECTIONS, decode_config
-    from kvprof.layer_kinds import KIND_WORDS
+    from kvprof.layer_words import KIND_WORDS
+    from kvprof.spellings import SPELLINGS
 
 SEEDS = [json.dumps(model.config).encode() for model in read_catalogue()]
 

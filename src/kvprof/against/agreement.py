@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvprof.accounting import entry_bytes
 from kvprof.against.cache_run import ENCODER_TOKENS, run_caches
 from kvprof.against.shrink import shrink_config
+from kvprof.check_result import AgreementResult, LayerAgreement
 from kvprof.config_file import parse_config
 from kvprof.layout import CacheLayout, entries
 from kvprof.model import lay_out
 from kvprof.registry import registry
-from kvprof.result import AgreementResult, LayerAgreement
 from kvprof.size import Request, place
 
 TOKENS = (12, 40, 128)
@@ -73,6 +73,11 @@ def agreement(
             )
         )
     return results
+
+
+def disagreements(results: Sequence[AgreementResult]) -> list[str]:
+    """What differs, and at how many tokens; nothing where both agree."""
+    return [f"at {result.tokens} tokens, {p}" for result in results for p in result.problems]
 
 
 def _expected(kept: CacheLayout, tokens: int) -> tuple[int, ...]:

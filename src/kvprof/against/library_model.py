@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from kvprof.against.shrink import CAPS_OF_MLPS
-from kvprof.config import SPELLINGS
 from kvprof.config_file import LANGUAGE_SECTIONS
 from kvprof.errors import ConfigError
+from kvprof.spellings import SPELLINGS
 
 _MAX_LAYERS = 512
 _MAX_PARAMETERS = 2**29

@@ -1,40 +1,40 @@
-"""The fields of configs by what their number is: what must be shrunk together stands together."""
+"""The fields of configs by what their number is: what must be shrunk together stands together.
+
+What the reader reads is as `SPELLINGS` has it; the others matter to a library that runs the model.
+"""
 
 from __future__ import annotations
 
-from kvprof.config import SPELLINGS
+from kvprof.spellings import SPELLINGS
 
 HEADS = (
     *SPELLINGS["heads"],
     *SPELLINGS["kv_heads"],
     *SPELLINGS["ssm_heads"],
     *SPELLINGS["ssm_groups"],
+    *SPELLINGS["cross_kv_heads"],
+    *SPELLINGS["kda_heads"],
     "kv_n_heads",
     "encoder_attention_heads",
     "encoder_num_attention_heads",
     "num_encoder_attention_heads",
-    "num_decoder_attention_heads",
-    "decoder_num_key_value_heads",
     "encoder_num_key_value_heads",
     "cross_num_attention_heads",
-    "cross_num_key_value_heads",
     "swa_num_attention_heads",
     "swa_num_key_value_heads",
-    "num_attention_groups",
     "num_attention_heads_per_layer",
     "num_global_key_value_heads",
     "num_sliding_attention_heads",
-    "linear_num_heads",
     "linear_num_key_heads",
     "linear_num_value_heads",
 )
 HEAD_SIZES = (
     *SPELLINGS["head_dim"],
     *SPELLINGS["ssm_head_dim"],
-    "attention_head_size",
-    "d_head",
+    *SPELLINGS["cross_head_dim"],
+    *SPELLINGS["kda_head_dim"],
+    *SPELLINGS["index_head_dim"],
     "decoder_head_dim",
-    "cross_head_dim",
     "global_head_dim",
     "swa_head_dim",
     "swa_v_head_dim",
@@ -42,9 +42,6 @@ HEAD_SIZES = (
     "qk_head_dim",
     "qk_nope_head_dim",
     "qk_rope_head_dim",
-    "index_head_dim",
-    "indexer_head_dim",
-    "linear_head_dim",
     "linear_key_head_dim",
     "linear_value_head_dim",
     "rotary_dim",

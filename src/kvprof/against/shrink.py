@@ -24,8 +24,8 @@ from kvprof.against.roles import (
     WIDTHS,
     WINDOWS,
 )
-from kvprof.config import SPELLINGS
 from kvprof.errors import ConfigError
+from kvprof.spellings import SPELLINGS
 
 SMALLEST_HEAD = 8
 SMALLEST_WIDTH = 64
@@ -94,10 +94,10 @@ def _is_of_an_encoder(name: str) -> bool:
 
 
 def _divisors(sections: list[Mapping[str, Any]]) -> Divisors:
-    heads = largest(lambda n: _leaves_heads(n, list(_head_counts(sections))))
-    size = largest(lambda n: _divides(n, heads, sections))
+    heads = _largest(lambda n: _leaves_heads(n, list(_head_counts(sections))))
+    size = _largest(lambda n: _divides(n, heads, sections))
     # A width that both divide; heads give way, since head sizes cost more.
-    heads = largest(lambda n: n <= heads and _divides(size, n, sections))
+    heads = _largest(lambda n: n <= heads and _divides(size, n, sections))
     return Divisors(heads, size)
 
 
@@ -106,7 +106,7 @@ def _leaves_heads(n: int, counts: list[int]) -> bool:
     return all(c % n == 0 and c // n >= 2 for c in counts) and max(counts, default=0) // n >= 4
 
 
-def largest(fits: Callable[[int], bool]) -> int:
+def _largest(fits: Callable[[int], bool]) -> int:
     """The largest power of two up to 16 for which ``fits`` holds, else 1."""
     powers = [1 << power for power in range(_MOST.bit_length())]
     return max((n for n in powers if fits(n)), default=1)

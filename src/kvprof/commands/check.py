@@ -62,8 +62,8 @@ def _refuse_unclear(names: Sequence[str], config: str | None, against: str | Non
 
 
 def _conformance(names: Sequence[str]) -> tuple[list[Any], list[str]]:
+    from kvprof.check_result import CheckResult  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
-    from kvprof.result import CheckResult  # noqa: PLC0415
     from kvprof.testing import conformance  # noqa: PLC0415
 
     results = []
@@ -77,11 +77,11 @@ def _conformance(names: Sequence[str]) -> tuple[list[Any], list[str]]:
 
 
 def _agreement(config: str) -> tuple[list[Any], list[str]]:
-    from kvprof.against.agreement import agreement  # noqa: PLC0415
+    from kvprof.against.agreement import agreement, disagreements  # noqa: PLC0415
     from kvprof.config_file import read_document  # noqa: PLC0415
 
     document, name, source = read_document(config)
     results = agreement(document, name=name, source=source)
-    reasons = [f"at {r.tokens} tokens, {problem}" for r in results for problem in r.problems]
+    reasons = disagreements(results)
     what = f"the layout of {name} and what transformers keeps differ (in a model made small):"
     return results, [what, *reasons] if reasons else []

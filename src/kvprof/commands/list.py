@@ -62,7 +62,10 @@ def command(session: Any, /, kind: str, paths: tuple[Path, ...], sort: str, **op
 
 def _check_paths(kind: str, paths: Sequence[Path]) -> None:
     if paths and kind != "traces":
-        raise UsageError(f"list {kind} takes no PATH, but {str(paths[0])!r} was given")
+        raise UsageError(
+            f"list {kind} takes no PATH, but {str(paths[0])!r} was given",
+            hint="Leave it out; `kvprof list --help` says more.",
+        )
     if kind == "traces" and not paths:
         raise UsageError(
             "no trace is given", hint="Give files or folders: kvprof list traces PATH..."

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from kvprof.commands.options import BYTES, COUNT, SECONDS, ListOf, One, parse_cpus, stack
+from kvprof.commands.options import stack
+from kvprof.commands.values import BYTES, COUNT, SECONDS, ListOf, One, parse_cpus
 from kvprof.errors import UsageError
 from kvprof.operations import OPERATIONS
 from kvprof.units import parse_lengths

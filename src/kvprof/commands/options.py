@@ -1,4 +1,4 @@
-"""Options that mean one thing for every verb, and the parsing of their values."""
+"""Options that mean one thing for every verb."""
 
 from __future__ import annotations
 
@@ -6,126 +6,30 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kvprof.commands.values import (
+    BYTES,
+    COUNT,
+    COUNTS,
+    NAMES,
+    SETTING,
+    TOKEN_COUNT,
+    TOKENS,
+    One,
+    flatten,
+    parse_weights,
+)
 from kvprof.errors import UsageError
-from kvprof.option_text import parse_option
-from kvprof.units import parse_bytes, parse_tokens
 
 if TYPE_CHECKING:
     from kvprof.model import Model
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Value = TypeVar("Value")
 
 FORMATS = ("table", "json", "csv", "markdown")
-
-
-class ListOf(click.ParamType, Generic[Value]):  # type: ignore[type-arg, unused-ignore]
-    """One or several comma-separated values; an option that takes it may also be repeated."""
-
-    def __init__(self, parse: Callable[[str], Value], name: str) -> None:
-        self._parse = parse
-        self.name = name
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Value, ...]:
-        if isinstance(value, tuple):
-            return value
-        return tuple(_parsed(self._parse, part, param) for part in str(value).split(","))
-
-
-class One(click.ParamType, Generic[Value]):  # type: ignore[type-arg, unused-ignore]
-    """One value."""
-
-    def __init__(self, parse: Callable[[str], Value], name: str) -> None:
-        self._parse = parse
-        self.name = name
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Value:
-        return _parsed(self._parse, str(value), param)
-
-
-def _parsed(parse: Callable[[str], Value], text: str, param: click.Parameter | None) -> Value:
-    try:
-        return parse(text)
-    except UsageError as error:
-        option = param.opts[-1] if param else "an option"
-        raise UsageError(f"{option}: {error.args[0]}", hint=error.hint) from None
-
-
-def parse_count(text: str) -> int:
-    """A whole number of at least 1."""
-    count = parse_tokens(text, "sequences or tokens")
-    if count < 1:
-        raise UsageError(f"{text!r} is too small; it must be at least 1")
-    return count
-
-
-def parse_size(text: str) -> int:
-    """Bytes, at least 1."""
-    size = parse_bytes(text)
-    if size < 1:
-        raise UsageError(f"{text!r} is too small; it must be at least 1 byte")
-    return size
-
-
-def parse_seconds(text: str) -> float:
-    """Seconds, more than 0 and at most a day."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.0 < seconds <= 86_400.0:
-        raise UsageError(
-            f"{text!r} is no usable time; it must be above 0 and at most 86400 seconds"
-        )
-    return seconds
-
-
-def parse_cpus(text: str) -> tuple[int, ...]:
-    """CPU numbers such as ``0-3,8``."""
-    cpus: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        whole = first.isdecimal() and (last.isdecimal() or not dash) and len(part) <= 16
-        if not whole or int(last or first) < int(first):
-            raise UsageError(f"{text[:40]!r} is no list of CPUs", hint="Write it like 0-3,8.")
-        cpus += range(int(first), min(int(last or first), 4095) + 1)
-    return tuple(dict.fromkeys(cpus))
-
-
-def parse_weights(text: str) -> str:
-    """Bytes or ``auto``; kept as text, since what auto means depends on the model."""
-    if text != "auto":
-        parse_bytes(text)
-    return text
-
-
-def parse_drafted(text: str) -> int:
-    """Tokens that are drafted ahead, at most 1024."""
-    count = parse_tokens(text, "drafted tokens")
-    if count > 1024:
-        raise UsageError(f"{text!r} is too many; at most 1024 tokens are drafted ahead")
-    return count
-
-
-TOKENS = ListOf(parse_tokens, "tokens")
-COUNTS = ListOf(parse_count, "count")
-NAMES = ListOf(str.strip, "name")
-COUNT = One(parse_count, "count")
-BYTES = One(parse_size, "bytes")
-SECONDS = One(parse_seconds, "seconds")
-
-
-def flatten(groups: Sequence[tuple[Value, ...]]) -> tuple[Value, ...]:
-    """The values of a repeated list option."""
-    return tuple(value for group in groups for value in group)
 
 
 def model_options(command: Command) -> Command:
@@ -194,7 +98,7 @@ def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Comm
         ),
         click.option(
             "--encoder-tokens",
-            type=One(parse_tokens, "tokens"),
+            type=TOKEN_COUNT,
             default=0,
             help="Encoder positions that the cache keeps.",
         ),
@@ -204,6 +108,14 @@ def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Comm
             multiple=True,
             help=f"Sequences  [default: {sequences}]",
         ),
+        engine_settings,
+    )
+
+
+def engine_settings(command: Command) -> Command:
+    """``--block-size``, ``--tensor-parallel``, ``--engine-option``."""
+    return stack(
+        command,
         click.option(
             "--block-size",
             type=COUNTS,
@@ -221,7 +133,7 @@ def point_options(*, engine: str, tokens: str, sequences: str) -> Callable[[Comm
         ),
         click.option(
             "--engine-option",
-            type=One(parse_option, "setting"),
+            type=SETTING,
             multiple=True,
             metavar="ENGINE.NAME=VALUE",
             help="A setting of an engine's own, e.g. vllm.prefix_caching=off (repeatable).",

@@ -15,13 +15,13 @@ from kvprof.commands.measuring import (
 )
 from kvprof.commands.options import (
     chosen_models,
-    flatten,
     memory_options,
     model_options,
     output_options,
     point_options,
 )
 from kvprof.commands.tracing import DECODE_RATE, reading_options, traces_option
+from kvprof.commands.values import flatten
 from kvprof.operations import OPERATIONS, STEP_OPERATIONS
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvprof.commands.options import flatten
+from kvprof.commands.values import flatten
 from kvprof.errors import UsageError
 
 QUESTIONS = ("context", "sequences", "memory", "block-size")

@@ -10,20 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kvprof.commands.options import (
-    COUNT,
-    COUNTS,
-    NAMES,
-    One,
     chosen_models,
-    flatten,
+    engine_settings,
     memory_options,
     model_options,
     output_options,
     stack,
 )
 from kvprof.commands.tracing import DECODE_RATE, POSITIVE, trace_options, traces_option
-from kvprof.option_text import parse_option
-from kvprof.units import parse_tokens
+from kvprof.commands.values import COUNT, NAMES, TOKEN_COUNT, flatten
 
 if TYPE_CHECKING:
     from kvprof.case import Case
@@ -44,15 +39,8 @@ def _case_options(command: Any) -> Any:
             help="Engines to replay it through, side by side  [default: paged]",
         ),
         click.option(
-            "--block-size",
-            type=COUNTS,
-            multiple=True,
-            metavar="TOKENS",
-            help="Tokens of a block, for engines that take one.",
-        ),
-        click.option(
             "--encoder-tokens",
-            type=One(parse_tokens, "tokens"),
+            type=TOKEN_COUNT,
             default=0,
             help="Encoder positions that each sequence keeps.",
         ),
@@ -62,21 +50,7 @@ def _case_options(command: Any) -> Any:
             metavar="TOKENS",
             help="Longest sequence; longer requests are rejected  [default: the trace's longest]",
         ),
-        click.option(
-            "--tensor-parallel",
-            type=COUNT,
-            default=1,
-            show_default=True,
-            metavar="RANKS",
-            help="Ranks that share the heads; figures are one rank's.",
-        ),
-        click.option(
-            "--engine-option",
-            type=One(parse_option, "setting"),
-            multiple=True,
-            metavar="ENGINE.NAME=VALUE",
-            help="A setting of an engine's own, e.g. vmm.page=64KiB (repeatable).",
-        ),
+        engine_settings,
     )
 
 

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kvprof.commands.options import (
-    COUNT,
-    One,
     chosen_models,
-    flatten,
     memory_options,
     model_options,
     output_options,
-    parse_drafted,
     point_options,
 )
+from kvprof.commands.values import COUNT, One, flatten, parse_drafted
 
 if TYPE_CHECKING:
     from kvprof.model import Model

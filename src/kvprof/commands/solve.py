@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kvprof.commands.options import (
-    One,
     chosen_models,
-    flatten,
     memory_options,
     model_options,
     output_options,
     point_options,
 )
 from kvprof.commands.question import QUESTIONS, check_question
+from kvprof.commands.values import One, flatten
 from kvprof.units import parse_lengths
 
 if TYPE_CHECKING:

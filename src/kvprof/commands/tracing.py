@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from kvprof.commands.options import Command, One, stack
+from kvprof.commands.options import Command, stack
+from kvprof.commands.values import One
 from kvprof.errors import UsageError
 
 MOST = 1e9

@@ -8,7 +8,7 @@ from typing import Any
 
 from kvprof._core import Backend
 from kvprof.errors import DeviceError, UsageError
-from kvprof.result import DeviceRow
+from kvprof.listing_result import DeviceRow
 from kvprof.units import format_bytes
 
 BACKENDS = ("cpu", "cuda")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kvprof.check_result import AgreementResult
 from kvprof.document import Document, document_json
 from kvprof.reports.sheet import Sheet
-from kvprof.result import AgreementResult
 
 
 def render(document: Document, format_: str, *, terminal: bool = False) -> str:

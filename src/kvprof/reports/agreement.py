@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
+from kvprof.check_result import AgreementResult
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import AgreementResult
+from kvprof.units import format_ranges
 
 
 def agreement_sheets(results: Sequence[AgreementResult]) -> Sequence[Sheet]:
@@ -28,17 +28,13 @@ def _sheet(result: AgreementResult) -> Sheet:
             Column("agree", "left"),
         ),
         tuple(
-            (ranges(indices), f"{says:,}", f"{kept:,}", "yes" if says == kept else "NO")
+            (
+                format_ranges(indices, most=len(indices)),
+                f"{says:,}",
+                f"{kept:,}",
+                "yes" if says == kept else "NO",
+            )
             for (says, kept), indices in layers.items()
         ),
         (f"Bytes of one layer; model_type {result.model_type}, {result.dtype}, {versions}.",),
     )
-
-
-def ranges(indices: Sequence[int]) -> str:
-    """Ascending indices as ``0-3, 5``."""
-    runs = [
-        [index for _, index in run]
-        for _, run in groupby(enumerate(indices), lambda pair: pair[1] - pair[0])
-    ]
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

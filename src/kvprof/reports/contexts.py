@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from kvprof.accounting import wasted_ratio
 from kvprof.plan import REQUEST_WASTES
 from kvprof.reports.sheet import Column, Sheet
 from kvprof.result import ContextPoint, SizeResult
@@ -46,7 +47,6 @@ def _sheet(results: Sequence[SizeResult]) -> Sheet:
 def _row(
     result: SizeResult, point: ContextPoint, wastes: Sequence[str], fits: bool
 ) -> tuple[str, ...]:
-    wasted = (point.reserved - point.logical) / point.reserved if point.reserved else 0.0
     fitting = "-" if point.sequences_that_fit is None else f"{point.sequences_that_fit:,}"
     return (
         format_tokens(point.tokens),
@@ -55,6 +55,6 @@ def _row(
         format_bytes(point.reserved),
         format_bytes(point.bytes_per_token),
         *(format_bytes(point.waste[name]) if name in point.waste else "-" for name in wastes),
-        format_ratio(wasted),
+        format_ratio(wasted_ratio(point.logical, point.reserved)),
         *((fitting,) if fits else ()),
     )

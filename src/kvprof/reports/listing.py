@@ -7,16 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from kvprof.check_result import CheckResult
 from kvprof.document import Document
+from kvprof.listing_result import ArchitectureRow, CatalogueRow, DeviceRow, DoctorRow, EngineRow
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.result import (
-    ArchitectureRow,
-    CatalogueRow,
-    CheckResult,
-    DeviceRow,
-    DoctorRow,
-    EngineRow,
-)
 from kvprof.units import format_bytes
 
 _LEFT: Literal["left"] = "left"

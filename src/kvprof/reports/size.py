@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 
+from kvprof.accounting import wasted_ratio
 from kvprof.config import shown
 from kvprof.document import Document
 from kvprof.reports.balance import balance_sheet
@@ -104,16 +105,11 @@ def _totals_sheet(results: Sequence[SizeResult]) -> Sheet:
             format_bytes(result.bytes.logical),
             format_bytes(result.bytes.reserved),
             *(_or_dash(result.waste[name]) for name in names),
-            format_ratio(_wasted(result)),
+            format_ratio(wasted_ratio(result.bytes.logical, result.bytes.reserved)),
         )
         for result in results
     )
     return Sheet("Bytes of all sequences: reserved = logical + wastes", columns, rows)
-
-
-def _wasted(result: SizeResult) -> float:
-    reserved = result.bytes.reserved
-    return (reserved - result.bytes.logical) / reserved if reserved else 0.0
 
 
 def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
