@@ -14,6 +14,7 @@ namespace {
 constexpr std::int64_t interrupt_steps = 1024;
 constexpr std::int64_t most_request_tokens = std::int64_t{1} << 32;
 constexpr double most_steps = 4.5e15;  // exact in a double, and room to add
+constexpr double most_prefill_steps = 1e12;
 
 [[noreturn]] void refuse(const char* what, std::size_t request, const std::string& value) {
   throw std::invalid_argument(std::string(what) + ": got " + value + " for request " +
@@ -62,6 +63,7 @@ void Replay::validate(const RequestBatch& batch) const {
 
 void Replay::feed(const RequestBatch& batch, const std::function<bool()>& interrupted) {
   validate(batch);
+  interrupted_ = &interrupted;
   for (std::size_t i = 0; i < batch.arrival_s.size && !stopped_; ++i) {
     last_arrival_s_ = batch.arrival_s[i];
     const auto arrival =
@@ -72,22 +74,18 @@ void Replay::feed(const RequestBatch& batch, const std::function<bool()>& interr
                           batch.hashes.data + batch.hash_offsets[i + 1]);
     ++counts_.total;
     offer(std::move(request), arrival);
-    if (counts_.total % interrupt_steps == 0 && interrupted && interrupted()) stopped_ = true;
   }
 }
 
 void Replay::finish(const std::function<bool()>& interrupted) {
-  std::int64_t rounds = 0;
-  while (!idle() && !stopped_) {
-    next_step(never);
-    if (++rounds % interrupt_steps == 0 && interrupted && interrupted()) stopped_ = true;
-  }
+  interrupted_ = &interrupted;
+  while (!idle() && !stopped_) next_step(never);
 }
 
 void Replay::offer(Request request, std::int64_t arrival_step) {
   if (!started_) clock_ = arrival_step;
   started_ = true;
-  while (true) {
+  while (!stopped_) {
     if (idle()) pass_idle(arrival_step);
     if (arrival_step <= clock_ && preempted_.empty() && !preempted_now_) {
       if (admit(request) != Outcome::waits) return;
@@ -127,12 +125,7 @@ Replay::Outcome Replay::admit(Request& request) {
   } else if (!swapped) {
     counts_.recomputed_tokens += request.tokens - cached;
   }
-  std::int64_t delay = 0;
-  if (options_.prefill_tokens_per_s > 0 && !swapped) {
-    delay =
-        static_cast<std::int64_t>(std::ceil(static_cast<double>(request.tokens - cached) /
-                                            options_.prefill_tokens_per_s * options_.steps_per_s));
-  }
+  const std::int64_t delay = swapped ? 0 : prefill_steps(request.tokens - cached);
   const bool done = request.tokens >= request.final_tokens;
   Sequence& sequence = slots_[slot];
   sequence = {std::move(request), next_order_++, clock_ + delay, {}, {}};
@@ -148,6 +141,13 @@ Replay::Outcome Replay::admit(Request& request) {
   return Outcome::admitted;
 }
 
+std::int64_t Replay::prefill_steps(std::int64_t tokens) const {
+  if (options_.prefill_tokens_per_s <= 0) return 0;
+  const double steps =
+      static_cast<double>(tokens) / options_.prefill_tokens_per_s * options_.steps_per_s;
+  return static_cast<std::int64_t>(std::ceil(std::min(steps, most_prefill_steps)));
+}
+
 Slot Replay::new_slot() {
   if (free_slots_.empty()) {
     slots_.emplace_back();
@@ -159,6 +159,7 @@ Slot Replay::new_slot() {
 }
 
 void Replay::next_step(std::int64_t arrival_step) {
+  if (++rounds_ % interrupt_steps == 0 && *interrupted_ && (*interrupted_)()) stopped_ = true;
   waits_ = !preempted_.empty() || arrival_step <= clock_;
   const std::int64_t steps = steps_to_event(arrival_step);
   observe(steps);

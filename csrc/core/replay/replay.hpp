@@ -114,6 +114,7 @@ class Replay {
 
   void validate(const RequestBatch& batch) const;
   void offer(Request request, std::int64_t arrival_step);
+  std::int64_t prefill_steps(std::int64_t tokens) const;
   Outcome admit(Request& request);
   Slot new_slot();
   void pass_idle(std::int64_t until_step);
@@ -139,6 +140,8 @@ class Replay {
   bool started_ = false;
   bool waits_ = false;
   bool preempted_now_ = false;
+  const std::function<bool()>* interrupted_ = nullptr;  ///< of the call that runs
+  std::int64_t rounds_ = 0;
   bool stopped_ = false;
   double last_arrival_s_ = 0;
   std::vector<Sequence> slots_;
