@@ -58,9 +58,9 @@ def run_caches(document: Mapping[str, Any], dtype: str, tokens: tuple[int, ...])
     ConfigError
         When the library does not know the model type, or cannot make or run the model.
     """
-    torch, transformers = _libraries()
+    torch, transformers = libraries()
     versions = {"transformers": transformers.__version__, "torch": str(torch.__version__)}
-    with _quiet(), _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
+    with quiet(), _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         try:
             config, factory = choose(document, transformers)
@@ -81,11 +81,12 @@ def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _libraries() -> tuple[Any, Any]:
+def libraries() -> tuple[Any, Any]:
+    """PyTorch and transformers, offline. Raises DeviceError when one is not installed."""
     # Read when the libraries are imported: nothing may be fetched.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
-        with _quiet():
+        with quiet():
             import torch  # noqa: PLC0415
             import transformers  # noqa: PLC0415
     except ImportError as error:
@@ -97,7 +98,7 @@ def _libraries() -> tuple[Any, Any]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Nothing on stdout, which carries the result, and no warnings of others on stderr."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")

@@ -31,6 +31,10 @@ _FACTORIES = (
 )
 
 
+_OF_THE_WHOLE = ("AutoModelForMultimodalLM", "AutoModelForImageTextToText")
+"""Of these first where the encoders count: others make the language model alone."""
+
+
 def _candidates(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The parts of a config that may be run, the language model by itself first."""
     sections = [dict(document)]
@@ -63,22 +67,30 @@ def _plain(value: Any) -> Any:
     return float(number) if number in ("Infinity", "-Infinity", "NaN") else _safe(value)
 
 
-def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
+def choose(
+    document: Mapping[str, Any], transformers: Any, *, whole: bool = False
+) -> tuple[Any, Any]:
     """The library's config and its factory of the first part of a config that it can run.
+
+    Parameters
+    ----------
+    whole
+        Try the whole model before its language model, in the sizes of its class.
 
     Raises
     ------
     ConfigError
         When the library knows no model type of it.
     """
-    candidates = _candidates(document)
+    candidates = _candidates(document)[:: -1 if whole else 1]
     known = [c for c in candidates if c["model_type"] in transformers.CONFIG_MAPPING]
     for section in known:
         _refuse_deep(section)
         fields = {k: v for k, v in section.items() if k not in _NOT_OF_THE_CLASS}
         class_ = transformers.CONFIG_MAPPING[section["model_type"]]
-        config = class_.from_dict(_left_to_the_class(class_) | fields)
-        names = [n for n in _FACTORIES if n != _CAUSAL or not config.is_encoder_decoder]
+        config = class_.from_dict(({} if whole else _left_to_the_class(class_)) | fields)
+        factories = (*_OF_THE_WHOLE, *_FACTORIES) if whole else _FACTORIES
+        names = [n for n in factories if n != _CAUSAL or not config.is_encoder_decoder]
         for factory in (getattr(transformers, name, None) for name in names):
             if factory is not None and type(config) in factory._model_mapping:
                 return config, factory

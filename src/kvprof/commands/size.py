@@ -120,8 +120,8 @@ def _compared(
             placed += zip(results, requests, strict=True)
     if not placed:
         raise next(iter(refusals.values()))
-    for name, refusal in refusals.items():
-        warn_of_refusal(model, name, refusal)
+    for name, why in refusals.items():
+        warn_of_refusal(model, name, why)
     for result, request in placed:
         warn_of_too_little(result, request)
     found = [result for result, _ in placed]
