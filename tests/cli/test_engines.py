@@ -166,3 +166,17 @@ def test_options_that_do_nothing_are_said(run_cli):
     run = run_cli("size", "--model", "bart-large")
     assert "counts 0 without --encoder-tokens; max_position_embeddings" in run.stderr
     assert run_cli("size", "--model", "bart-large", "--encoder-tokens", "9").stderr == ""
+
+
+def test_a_log_of_another_model_is_said(run_cli):
+    (run_cli.folder / "log.txt").write_text(LOG.replace("google/gemma", "openai/gpt-oss-20b"))
+    words = ("size", "--model", "gemma-3-27b", "--check-log", "log.txt")
+    assert "the log is of 'openai/gpt-oss-20b'" in run_cli(*words).stderr
+
+
+def test_the_block_of_a_row_is_that_of_groups_that_keep_all(run_cli, results):
+    # DeepSeek V4 on vLLM: groups of 256, 64, 8 and 4 tokens; those that grow are of 256
+    size = ("size", "--model", "deepseek-v4-flash", "--engine", "vllm", "--tokens", "32k")
+    (row,) = (line for line in run_cli(*size).stdout.splitlines() if " 32k " in line)
+    assert row.split()[2] == "256"
+    assert results(*size)[0]["block_size"] == 4

@@ -188,9 +188,11 @@ def _checked(models: list[Model], options: dict[str, Any]) -> SizeResult:
     from msgspec.structs import replace  # noqa: PLC0415
 
     from kvprof.check_log import check_log, request_of  # noqa: PLC0415
+    from kvprof.commands.remarks import warn  # noqa: PLC0415
     from kvprof.engine_log import read_log  # noqa: PLC0415
     from kvprof.engine_options import refuse_strays  # noqa: PLC0415
     from kvprof.errors import UsageError  # noqa: PLC0415
+    from kvprof.model_names import plainly_differ  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
     from kvprof.size import size_model  # noqa: PLC0415
 
@@ -205,6 +207,11 @@ def _checked(models: list[Model], options: dict[str, Any]) -> SizeResult:
     engine = registry().engine(names[0]).what
     refuse_strays([engine], options["engine_option"])
     log = read_log(options["check_log"])
+    if log.model is not None and plainly_differ(log.model, models[0]):
+        warn(
+            f"the log is of {log.model!r}, and {models[0].config.name!r} was chosen; figures of "
+            "two models differ"
+        )
     request = request_of(log, requests[0], models[0])
     checked = check_log(log, models[0], engine, request)
     return replace(size_model(models[0], engine, request), log=checked)
