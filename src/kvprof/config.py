@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from kvprof.errors import ConfigError
 from kvprof.field_reads import FieldReads
-from kvprof.spellings import other_spellings, spelled
+from kvprof.spellings import described, other_spellings, spelled
 
 MAX_DIMENSION = 2**31 - 1
 MAX_LAYERS = 10_000
@@ -83,8 +83,7 @@ class ModelConfig(Struct, frozen=True):
             if value is not None:
                 return self.whole_number(name, value, minimum)
         if default is None:
-            wanted = " or ".join(dict.fromkeys(spelled(names)))
-            self.refuse(f"has no {wanted}", hint="The layout cannot be known without it.")
+            self.refuse(f"has no {described(names)}", hint="The layout cannot be known without it.")
         return default
 
     def whole_number(self, name: str, value: Any, minimum: int = 1) -> int:
