@@ -59,7 +59,7 @@ def test_what_cannot_be_counted() -> None:
         weights(LLAMA | packed)
     with pytest.raises(UsageError, match="does not know the model type"):
         weights(LLAMA | {"model_type": "kimi_k2", "kv_lora_rank": 512, "qk_rope_head_dim": 64})
-    with pytest.raises(UsageError, match="at most 4096 are counted"):
+    with pytest.raises(UsageError, match="at most 1024 are counted"):
         weights(LLAMA | {"model_type": "mixtral", "num_local_experts": 10**9})
     with pytest.raises(UsageError, match="models of at most 512 layers"):
         weights(LLAMA | {"num_hidden_layers": 9000})

@@ -14,7 +14,7 @@ from kvprof.against.cache_run import libraries, quiet
 from kvprof.against.library_model import choose
 from kvprof.errors import ConfigError
 
-_MOST_EXPERTS = 4096
+_MOST_EXPERTS = 1024
 
 
 class Parameters(Struct, frozen=True):
