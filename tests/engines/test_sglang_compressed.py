@@ -83,6 +83,25 @@ def test_drafted_tokens_take_rings_twice_as_long_and_a_layer_more() -> None:
     assert windows.num_blocks == 1_846
 
 
+@pytest.mark.parametrize(
+    ("name", "gib", "ratio", "drafted", "pages"),
+    [
+        ("deepseek-v4-flash", 40, "0.1", 0, [22_177, 2_217, 256]),
+        ("deepseek-v4-pro", 40, "0.1", 0, [14_960, 1_496, 256]),
+        ("deepseek-v4-pro", 80, "0.3", 5, [13_506, 4_051, 256]),
+        ("deepseek-v4-flash", 20, "0.5", 1, [2_641, 1_320, 256]),
+    ],
+)
+def test_what_its_own_configurator_says(
+    name: str, gib: int, ratio: str, drafted: int, pages: list[int]
+) -> None:
+    """Pages that calculate_pool_sizes of SGLang 0.5.23's DSV4PoolConfigurator returned."""
+    chosen = with_option("swa_full_tokens_ratio", ratio)
+    request = Request(tokens=1000, memory_bytes=gib * 2**30, speculative=drafted, **chosen)
+    plan = plan_of(place(catalogue_model(name), SGLANG, request))
+    assert [group.num_blocks for group in plan.groups] == pages
+
+
 def test_what_300_tokens_waste() -> None:
     # Two pages of all and of windows. Of groups of 4 there are 75 in 128 rows, of 128 two in four;
     # each ring of 8 has been filled, and 8 of the 16 rows are needed.
