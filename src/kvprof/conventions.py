@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kvprof.config import ModelConfig
 from kvprof.dtypes import canonical_dtype
 from kvprof.errors import UsageError
-from kvprof.layout import Bound, Cache, CacheLayout, Layer, Tail
+from kvprof.layout import Bound, Cache, CacheLayout, Last, Layer, Tail
 
 _MODELOPT_FORMATS = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
 
@@ -54,6 +54,26 @@ def is_compressor(cache: Cache) -> bool:
 def overlaps(cache: Cache) -> bool:
     """Whether a compressor folds each token into two groups."""
     return any(dim == ("series", 2) for field in cache.fields for dim in field.dims)
+
+
+def compressor_window(engine: str, config: ModelConfig, cache: Cache) -> Cache:
+    """A compressor's tail of n tokens as serving engines keep it: keys and gates in float32.
+
+    Of one group, or of two that overlap (vLLM models/deepseek_v4/compressor.py; SGLang mem_cache/
+    deepseek_v4_memory_pool.py, get_compress_state_ring_size).
+
+    Raises
+    ------
+    UsageError
+        When the family is not DeepSeek V4: what others keep is not known.
+    """
+    if config.model_type != "deepseek_v4" or not isinstance(cache.keep, Tail):
+        raise UsageError(
+            f"kvprof does not know how {engine} keeps {cache.key!r} of {config.name!r}",
+            hint="Try --engine paged.",
+        )
+    fields = tuple(replace(field, dtype="float32", role="float32") for field in cache.fields)
+    return replace(cache, fields=fields, keep=Last(cache.keep.n * (2 if overlaps(cache) else 1)))
 
 
 def keys_and_values(cache: Cache) -> Cache:
