@@ -39,6 +39,7 @@ class GroupedQueryAttention:
             "arcee",
             "cohere",
             "dbrx",
+            "doge",
             "ernie4_5",
             "ernie4_5_moe",
             "exaone",
