@@ -52,10 +52,9 @@ def infer_layout(config: ModelConfig) -> tuple[CacheLayout, tuple[str, ...]]:
     Raises
     ------
     ConfigError
-        When a field that decides the layout is missing or malformed, when one that may decide it
-        was not read, or when the model keeps no cache that could be read.
+        When a field that decides the layout is missing or malformed, or when one that may decide
+        it was not read.
     """
-    _refuse_types(config)
     reads = config.reads or FieldReads()
     noted = replace(config, reads=reads)
     layout = read_layout(noted)
@@ -70,11 +69,20 @@ def infer_layout(config: ModelConfig) -> tuple[CacheLayout, tuple[str, ...]]:
     return layout, tuple(name for name, read in fields.items() if not read.default)
 
 
-def _refuse_types(config: ModelConfig) -> None:
-    """Refuse encoders, which keep nothing from step to step, and states that nobody reads."""
+def refuse_unkept(config: ModelConfig) -> None:
+    """Refuse encoders, which keep nothing from step to step, and states that nobody reads.
+
+    Raises
+    ------
+    ConfigError
+        When the model type, or the classes that the config names, are such ones.
+    """
     model_type = config.model_type or ""
     if model_type in _UNREAD_RECURRENCES:
-        config.refuse(f"{model_type} keeps states that kvprof cannot read")
+        config.refuse(
+            f"{model_type} keeps states that kvprof cannot read",
+            hint="Describe the family in a plugin, or take a known one with --arch.",
+        )
     if model_type in _OTHER_ENCODERS:
         config.refuse(f"{model_type} is an encoder, which keeps no cache")
     if config.value("is_decoder") is True or config.value("is_encoder_decoder") is True:

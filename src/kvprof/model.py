@@ -7,7 +7,7 @@ from msgspec import Struct
 from kvprof.config import ModelConfig
 from kvprof.errors import ConfigError, PluginError
 from kvprof.hookspecs import Architecture
-from kvprof.inference import infer_layout
+from kvprof.inference import infer_layout, refuse_unkept
 from kvprof.inputs import config_named, model_named
 from kvprof.labels import label_of
 from kvprof.layout import CacheLayout
@@ -94,6 +94,7 @@ def lay_out(config: ModelConfig, offered: Offered[Architecture] | None = None) -
 
 
 def _inferred(config: ModelConfig) -> Model:
+    refuse_unkept(config)
     try:
         layout, fields = infer_layout(config)
     except ConfigError as error:

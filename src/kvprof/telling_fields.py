@@ -27,11 +27,11 @@ _LAYER_WORDS = frozenset("blocks layer layers pattern types".split())
 """Words of fields that name layers, where the value is a list or text."""
 
 _HARMLESS_WORDS = frozenset(
-    "act activation adapter alibi aligner alpha audio bias bidirectional cap capping clamp clip "
+    "act activation adapter alibi aligner alpha audio bias bidirectional cap capping clamp "
     "codec coef dense depth drop dropout dropped dtype embd embedding embeddings encoder eps "
-    "epsilon exclude expert experts factor ffn flash flow fp16 fp32 gate gated id id2label ids image impl "
+    "epsilon exclude expert experts ffn flash flow fp16 fp32 gate gated id id2label ids image impl "
     "implementation init initializer input intermediate label2id layerdrop layernorm lm ln logit logits logn loss "
-    "mask masked max mid min mlp moe mtp multiplier ngram norm output parallel pdrop pos position "
+    "mask masked mid mlp moe mtp multiplier multipliers ngram norm output parallel pdrop pos position "
     "positions prob probs projector prune pruned quantization relative res resampler rope rotary router scale "
     "scaled scaling softcap softcapping softmax speaker speech std t2u temperature theta tie tied "
     "token tokenizer version video vision visual vocab vq yarn".split()
@@ -51,6 +51,7 @@ _HARMLESS_NAMES = frozenset(
         "max_window_layers",
         "pretraining_tp",
         "pruned_heads",
+        "qk_l2_clip_threshold",
         "q_lora_rank",
         "swa_num_attention_heads",
         "time_step_floor",
