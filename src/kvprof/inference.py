@@ -26,22 +26,97 @@ _ENCODER_HEADS = (
     "ForCTC",
 )
 _TEXT_ENCODERS = frozenset(
-    "albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie esm "
-    "eurobert layoutlm layoutlmv2 layoutlmv3 longformer luke megatron-bert mobilebert modernbert "
-    "mpnet mra nomic_bert nystromformer rembert roberta roberta-prelayernorm roformer splinter "
-    "squeezebert xlm-roberta xlm-roberta-xl xmod yoso".split()
+    [
+        "albert",
+        "bert",
+        "camembert",
+        "convbert",
+        "data2vec-text",
+        "deberta",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "ernie",
+        "esm",
+        "eurobert",
+        "layoutlm",
+        "layoutlmv2",
+        "layoutlmv3",
+        "longformer",
+        "luke",
+        "megatron-bert",
+        "mobilebert",
+        "modernbert",
+        "mpnet",
+        "mra",
+        "nomic_bert",
+        "nystromformer",
+        "rembert",
+        "roberta",
+        "roberta-prelayernorm",
+        "roformer",
+        "splinter",
+        "squeezebert",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+        "yoso",
+    ]
 )
 """Encoders, some of which may also be decoders: ``is_decoder`` says so."""
 _OTHER_ENCODERS = frozenset(
-    "audio-spectrogram-transformer beit clip clip_text_model clip_vision_model convnext convnextv2 "
-    "data2vec-audio data2vec-vision deit dinov2 dinov3_vit hubert ijepa resnet sew siglip siglip2 "
-    "siglip_vision_model swin swinv2 timesformer unispeech videomae vit vit_mae vivit wav2vec2 "
-    "wav2vec2-bert wav2vec2-conformer wavlm".split()
+    [
+        "audio-spectrogram-transformer",
+        "beit",
+        "clip",
+        "clip_text_model",
+        "clip_vision_model",
+        "convnext",
+        "convnextv2",
+        "data2vec-audio",
+        "data2vec-vision",
+        "deit",
+        "dinov2",
+        "dinov3_vit",
+        "hubert",
+        "ijepa",
+        "resnet",
+        "sew",
+        "siglip",
+        "siglip2",
+        "siglip_vision_model",
+        "swin",
+        "swinv2",
+        "timesformer",
+        "unispeech",
+        "videomae",
+        "vit",
+        "vit_mae",
+        "vivit",
+        "wav2vec2",
+        "wav2vec2-bert",
+        "wav2vec2-conformer",
+        "wavlm",
+    ]
 )
 """Encoders of images, sound and captions."""
 _UNREAD_RECURRENCES = frozenset(
-    "abc comba delta_net gated_deltanet gated_deltaproduct gla gsa hgrn hgrn2 lightnet linear_attn "
-    "log_linear_mamba2 mesa_net retnet".split()
+    [
+        "abc",
+        "comba",
+        "delta_net",
+        "gated_deltanet",
+        "gated_deltaproduct",
+        "gla",
+        "gsa",
+        "hgrn",
+        "hgrn2",
+        "lightnet",
+        "linear_attn",
+        "log_linear_mamba2",
+        "mesa_net",
+        "retnet",
+    ]
 )
 """Recurrences of flash-linear-attention, whose classes fill in what decides their states."""
 
