@@ -82,6 +82,10 @@ def test_a_field_that_may_change_the_answer_is_never_passed_over(field: str, val
         ("vision_config", {"num_heads": 16, "window_size": 112}),
         ("head_bias", True),
         ("n_head", 32),
+        ("top_k", 50),
+        ("num_beam_groups", 1),
+        ("reorder_and_upcast_attn", True),
+        ("keys_to_ignore_at_inference", ["past_key_values"]),
     ],
 )
 def test_what_says_nothing_of_the_cache_is_passed_over(field: str, value: Any) -> None:

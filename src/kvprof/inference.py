@@ -8,16 +8,11 @@ from kvprof.config import ModelConfig
 from kvprof.field_reads import FieldReads
 from kvprof.layout import CacheLayout
 from kvprof.reader import read_layout
-from kvprof.telling_fields import unread_telling
+from kvprof.telling_fields import unread_telling, words
 
 _ENCODER_HEADS = (
     "ForMaskedLM",
-    "ForPreTraining",
     "ForNextSentencePrediction",
-    "ForSequenceClassification",
-    "ForTokenClassification",
-    "ForMultipleChoice",
-    "ForQuestionAnswering",
     "ForImageClassification",
     "ForMaskedImageModeling",
     "ForObjectDetection",
@@ -25,98 +20,24 @@ _ENCODER_HEADS = (
     "ForAudioClassification",
     "ForCTC",
 )
-_TEXT_ENCODERS = frozenset(
-    [
-        "albert",
-        "bert",
-        "camembert",
-        "convbert",
-        "data2vec-text",
-        "deberta",
-        "deberta-v2",
-        "distilbert",
-        "electra",
-        "ernie",
-        "esm",
-        "eurobert",
-        "layoutlm",
-        "layoutlmv2",
-        "layoutlmv3",
-        "longformer",
-        "luke",
-        "megatron-bert",
-        "mobilebert",
-        "modernbert",
-        "mpnet",
-        "mra",
-        "nomic_bert",
-        "nystromformer",
-        "rembert",
-        "roberta",
-        "roberta-prelayernorm",
-        "roformer",
-        "splinter",
-        "squeezebert",
-        "xlm-roberta",
-        "xlm-roberta-xl",
-        "xmod",
-        "yoso",
-    ]
+_DECODER_HEADS = ("ForCausalLM", "LMHeadModel", "Decoder")
+_TEXT_ENCODERS = words(
+    "albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie esm "
+    "eurobert layoutlm layoutlmv2 layoutlmv3 longformer luke megatron-bert mobilebert modernbert "
+    "mpnet mra nomic_bert nystromformer rembert roberta roberta-prelayernorm roformer splinter "
+    "squeezebert xlm-roberta xlm-roberta-xl xmod yoso"
 )
 """Encoders, some of which may also be decoders: ``is_decoder`` says so."""
-_OTHER_ENCODERS = frozenset(
-    [
-        "audio-spectrogram-transformer",
-        "beit",
-        "clip",
-        "clip_text_model",
-        "clip_vision_model",
-        "convnext",
-        "convnextv2",
-        "data2vec-audio",
-        "data2vec-vision",
-        "deit",
-        "dinov2",
-        "dinov3_vit",
-        "hubert",
-        "ijepa",
-        "resnet",
-        "sew",
-        "siglip",
-        "siglip2",
-        "siglip_vision_model",
-        "swin",
-        "swinv2",
-        "timesformer",
-        "unispeech",
-        "videomae",
-        "vit",
-        "vit_mae",
-        "vivit",
-        "wav2vec2",
-        "wav2vec2-bert",
-        "wav2vec2-conformer",
-        "wavlm",
-    ]
+_OTHER_ENCODERS = words(
+    "audio-spectrogram-transformer beit clip clip_text_model clip_vision_model convnext convnextv2 "
+    "data2vec-audio data2vec-vision deit dinov2 dinov3_vit hubert ijepa resnet sew siglip siglip2 "
+    "siglip_vision_model swin swinv2 timesformer unispeech videomae vit vit_mae vivit wav2vec2 "
+    "wav2vec2-bert wav2vec2-conformer wavlm"
 )
 """Encoders of images, sound and captions."""
-_UNREAD_RECURRENCES = frozenset(
-    [
-        "abc",
-        "comba",
-        "delta_net",
-        "gated_deltanet",
-        "gated_deltaproduct",
-        "gla",
-        "gsa",
-        "hgrn",
-        "hgrn2",
-        "lightnet",
-        "linear_attn",
-        "log_linear_mamba2",
-        "mesa_net",
-        "retnet",
-    ]
+_UNREAD_RECURRENCES = words(
+    "abc comba delta_net gated_deltanet gated_deltaproduct gla gsa hgrn hgrn2 lightnet linear_attn "
+    "log_linear_mamba2 mesa_net retnet"
 )
 """Recurrences of flash-linear-attention, whose classes fill in what decides their states."""
 
@@ -164,9 +85,9 @@ def refuse_unkept(config: ModelConfig) -> None:
         return
     named = config.value("architectures")
     names = [str(name) for name in named] if isinstance(named, list) else []
-    heads = [name for name in names if name.endswith(_ENCODER_HEADS)]
-    bare = model_type in _TEXT_ENCODERS and [name for name in names if name.endswith("Model")]
-    if names and len(heads or bare or ()) == len(names):
+    decodes = any(name.endswith(_DECODER_HEADS) for name in names)
+    encodes = all(name.endswith(_ENCODER_HEADS) for name in names)
+    if names and not decodes and (encodes or model_type in _TEXT_ENCODERS):
         config.refuse(
             f"{names[0][:60]} is an encoder, which keeps no cache",
             hint="A decoder of this kind says is_decoder: true.",

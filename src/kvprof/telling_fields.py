@@ -14,193 +14,34 @@ from typing import Any
 from kvprof.config import ModelConfig
 from kvprof.spellings import SPELLINGS
 
-_TELLING = frozenset(
-    [
-        "attention",
-        "attentions",
-        "attn",
-        "cache",
-        "chunk",
-        "chunked",
-        "chunks",
-        "cla",
-        "compress",
-        "compressed",
-        "compression",
-        "compressor",
-        "conv",
-        "convolution",
-        "convs",
-        "cross",
-        "delta",
-        "every",
-        "global",
-        "gqa",
-        "groups",
-        "head",
-        "heads",
-        "headdim",
-        "hybrid",
-        "interval",
-        "k",
-        "kda",
-        "key",
-        "keys",
-        "kv",
-        "latent",
-        "latents",
-        "linear",
-        "local",
-        "lru",
-        "mamba",
-        "mem",
-        "memory",
-        "mixer",
-        "mixers",
-        "mqa",
-        "pattern",
-        "period",
-        "qk",
-        "rank",
-        "recurrence",
-        "recurrent",
-        "retention",
-        "rnn",
-        "rwkv",
-        "self",
-        "share",
-        "shared",
-        "sharing",
-        "sink",
-        "sinks",
-        "sliding",
-        "ssm",
-        "state",
-        "states",
-        "swa",
-        "time",
-        "v",
-        "value",
-        "values",
-        "window",
-        "windows",
-        "yoco",
-    ]
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+_TELLING = words(
+    "attention attentions attn cache chunk chunked chunks cla compress compressed compression "
+    "compressor conv convolution convs cross delta every global gqa groups head headdim heads "
+    "hybrid interval k kda key keys kv latent latents linear local lru mamba mem memory mix "
+    "mixer mixers mqa pattern period qk rank recurrence recurrent retention rnn rwkv self share "
+    "shared sharing sink sinks sliding ssm state states swa v value values window windows yoco"
 )
 """Words of which one in a field's name says that it may decide what is kept."""
 
-_LAYER_WORDS = frozenset(["blocks", "layer", "layers", "pattern", "types"])
+_LAYER_WORDS = words("blocks layer layers pattern types")
 """Words of fields that name layers, where the value is a list or text."""
 
-_HARMLESS_WORDS = frozenset(
-    [
-        "act",
-        "activation",
-        "adapter",
-        "alibi",
-        "aligner",
-        "alpha",
-        "audio",
-        "bias",
-        "bidirectional",
-        "cap",
-        "capping",
-        "clamp",
-        "codec",
-        "coef",
-        "dense",
-        "depth",
-        "drop",
-        "dropout",
-        "dropped",
-        "dtype",
-        "embd",
-        "embedding",
-        "embeddings",
-        "encoder",
-        "eps",
-        "epsilon",
-        "exclude",
-        "expert",
-        "experts",
-        "ffn",
-        "flash",
-        "flow",
-        "fp16",
-        "fp32",
-        "gate",
-        "gated",
-        "id",
-        "id2label",
-        "ids",
-        "image",
-        "impl",
-        "implementation",
-        "init",
-        "initializer",
-        "input",
-        "intermediate",
-        "label2id",
-        "layerdrop",
-        "layernorm",
-        "lm",
-        "ln",
-        "logit",
-        "logits",
-        "logn",
-        "loss",
-        "mask",
-        "masked",
-        "mid",
-        "mlp",
-        "moe",
-        "mtp",
-        "multiplier",
-        "multipliers",
-        "ngram",
-        "norm",
-        "output",
-        "parallel",
-        "pdrop",
-        "pos",
-        "position",
-        "positions",
-        "prob",
-        "probs",
-        "projector",
-        "prune",
-        "pruned",
-        "quantization",
-        "relative",
-        "res",
-        "resampler",
-        "rope",
-        "rotary",
-        "router",
-        "scale",
-        "scaled",
-        "scaling",
-        "softcap",
-        "softcapping",
-        "softmax",
-        "speaker",
-        "speech",
-        "std",
-        "t2u",
-        "temperature",
-        "theta",
-        "tie",
-        "tied",
-        "token",
-        "tokenizer",
-        "version",
-        "video",
-        "vision",
-        "visual",
-        "vocab",
-        "vq",
-        "yarn",
-    ]
+_HARMLESS_WORDS = words(
+    "act activation adapter alibi aligner alpha audio beam beams bias bidirectional cap capping "
+    "clamp codec coef dense depth drop dropout dropped dtype eff efficient embd embedding "
+    "embeddings encoder entropy eps epsilon exclude expert experts ffn flash flow fp16 fp32 gate "
+    "gated id id2label ids ignore image impl implementation init initializer input intermediate "
+    "kernels label2id layerdrop layernorm lm ln logit logits logn loss mask masked mid mlp moe "
+    "mtp multiplier multipliers ngram norm output pad parallel pdrop pos position positions prob "
+    "probs projector prune pruned quantization relative res resampler rope rotary router scale "
+    "scaled scaling softcap softcapping softmax speaker speech std t2u temperature theta tie "
+    "tied token tokenizer top upcast version video vision visual vocab vq yarn"
 )
 """Words of fields that say how something is computed, or speak of another part of the model."""
 
@@ -210,6 +51,7 @@ _HARMLESS_NAMES = frozenset(
         "cache_dir",
         "cross_hidden_size",
         "cross_num_attention_heads",
+        "dt_rank",
         "global_batch_size",
         "index_n_heads",
         "indexer_n_heads",
@@ -220,7 +62,7 @@ _HARMLESS_NAMES = frozenset(
         "qk_l2_clip_threshold",
         "q_lora_rank",
         "swa_num_attention_heads",
-        "time_step_floor",
+        "time_step_rank",
         "use_cache",
     }
 )
@@ -254,6 +96,7 @@ _WINDOWS = (
 )
 
 _ANSWERED = {
+    **dict.fromkeys(SPELLINGS["d_state"], "chunk_size mamba_chunk_size"),
     "kv_lora_rank": "head_dim num_key_value_heads qk_head_dim qk_nope_head_dim v_head_dim",
     "layer_types": _WINDOWS,
     "layers_block_type": _WINDOWS,
@@ -262,6 +105,11 @@ _ANSWERED = {
     "attn_layers": "attention_head_size local_attn_chunk_length local_num_chunks_before "
     "lsh_attn_chunk_length lsh_num_chunks_before",
     "num_kv_heads": "num_gqa_groups",
+    "num_global_key_value_heads": "num_key_value_heads",
+    "global_head_dim": "head_dim",
+    "swa_num_key_value_heads": "num_key_value_heads",
+    "swa_head_dim": "head_dim",
+    "swa_v_head_dim": "v_head_dim",
     "multi_query_group_num": "multi_query_attention",
     "num_key_value_heads": "num_attention_heads_per_layer",
     "linear_num_key_heads": "linear_a_log_max linear_allow_neg_eigval linear_dt_init_floor "
@@ -299,26 +147,26 @@ def _leaves(
     for key, value in fields.items():
         name = f"{within}{key}"
         if isinstance(value, Mapping):
-            if name not in read and not _HARMLESS_WORDS & _words(str(key)):
+            if name not in read and not _HARMLESS_WORDS & _words_of(str(key)):
                 yield from _leaves(value, read, f"{name}.")
         elif value:
             yield name, value
 
 
-def _words(name: str) -> set[str]:
+def _words_of(name: str) -> set[str]:
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return set(re.split(r"[^a-z0-9]+", spaced.lower()))
 
 
 def _telling(name: str, value: Any) -> bool:
-    words = _words(name)
-    if words & _HARMLESS_WORDS or name in _HARMLESS_NAMES:
+    found = _words_of(name)
+    if found & _HARMLESS_WORDS or name in _HARMLESS_NAMES:
         return False
     if isinstance(value, str) and value.lower() in _HARMLESS_VALUES:
         return False
-    if name == "layer_group_size" or (words & _LAYER_WORDS and isinstance(value, list | str)):
+    if name == "layer_group_size" or (found & _LAYER_WORDS and isinstance(value, list | str)):
         return True
-    return not words.isdisjoint(_TELLING)
+    return not found.isdisjoint(_TELLING)
 
 
 def _answered(name: str, value: Any, config: ModelConfig, read: Collection[str]) -> bool:
