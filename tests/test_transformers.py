@@ -156,3 +156,12 @@ def test_dtypes_that_no_dynamic_cache_has(dtype: str) -> None:
     with pytest.raises(UsageError, match="transformers has no such cache"):
         reserved(BASE, 10, cache_dtype=dtype)
     assert reserved(BASE, 10, cache_dtype="float32") == 2 * 10 * 2 * ROW
+
+
+def test_a_published_mimo_counts_the_newest_token_apart() -> None:
+    """configuration_mimo_v2_flash.py makes a window of 17 of 16, which keeps 16 between steps."""
+    fields = {**BASE, "model_type": "mimo_v2_flash", "hybrid_layer_pattern": [1, 1]}
+    published = {**fields, "sliding_window": 16, "sliding_window_size": 16}
+    # windowed layers have 4 KV heads where nothing is said: twice those of full ones
+    assert reserved(published, 99) == 2 * 16 * 2 * ROW
+    assert reserved({**fields, "sliding_window": 17}, 99) == 2 * 16 * 2 * ROW

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from kvprof.binding import bind_cache
 from kvprof.config import ModelConfig
 from kvprof.conventions import (
     accept_dtype,
     accept_state,
+    bind_as,
     compressor_window,
     is_indexer,
     is_latent,
@@ -49,7 +49,7 @@ def sglang_layout(layout: CacheLayout) -> CacheLayout:
         state=bound.dtypes.state if bound.state_dtype_asked else "auto",
         model=runs_in,
     )
-    return with_caches(layout, lambda cache: (_kept(cache, chosen, bound.config, sparse),))
+    return with_caches(layout, lambda cache: _kept(cache, chosen, bound.config, sparse))
 
 
 def _runs_in(config: ModelConfig) -> str:
@@ -85,8 +85,8 @@ def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, sparse: bool) -> tu
         state = chosen.state
         if state == "auto":
             state = named_dtype(config, "mamba_ssm_dtype", "float32")
-        return (bind_cache(cache, replace(chosen, model="bfloat16", state=state)),)
+        return (bind_as("sglang", cache, replace(chosen, model="bfloat16", state=state)),)
     plain = replace(chosen, state=chosen.model)
     if is_indexer(cache):
         plain = replace(plain, cache="fp8_ds_mla" if sparse else chosen.model)
-    return (bind_cache(keys_and_values(cache), plain),)
+    return (bind_as("sglang", keys_and_values(cache), plain),)

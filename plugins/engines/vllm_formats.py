@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from kvprof.binding import bind_cache
 from kvprof.config import ModelConfig
 from kvprof.conventions import (
     accept_dtype,
     accept_state,
+    bind_as,
     compressor_window,
     is_indexer,
     is_latent,
@@ -97,7 +97,7 @@ def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, latent: bool) -> tu
     """A cache as vLLM keeps it; nothing when it does not."""
     if isinstance(cache.keep, Once):
         accept_state("vllm", config, cache, _STATES)
-        return (bind_cache(cache, replace(chosen, state=_state_dtype(cache, chosen, config))),)
+        return (bind_as("vllm", cache, replace(chosen, state=_state_dtype(cache, chosen, config))),)
     if cache.key.endswith("_overlap"):
         return ()  # in the window of the compressor
     if isinstance(cache.keep, Tail):
@@ -106,7 +106,7 @@ def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, latent: bool) -> tu
     if is_indexer(cache):
         # 132 B beside latents, whatever their dtype; models/minimax_m3 keeps the model's.
         plain = replace(plain, cache="fp8_ds_mla" if latent else chosen.model)
-    return (bind_cache(keys_and_values(cache), plain),)
+    return (bind_as("vllm", keys_and_values(cache), plain),)
 
 
 def _state_dtype(cache: Cache, chosen: Dtypes, config: ModelConfig) -> str:

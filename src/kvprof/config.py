@@ -187,8 +187,9 @@ class ModelConfig(Struct, frozen=True):
     def kv_heads(self) -> int:
         """KV heads: given, 1 for ``multi_query``, else one per query head; they must divide."""
         heads = self.heads
-        if self.value("attn_config.attn_type") == "multihead_attention":
-            return heads
+        attention = self.value("attn_config.attn_type")
+        if attention in ("multihead_attention", "multiquery_attention"):  # MPT
+            return heads if attention == "multihead_attention" else 1
         if self.flag("multi_query", default=False) and not self.flag(
             "new_decoder_architecture", default=False
         ):

@@ -7,8 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from kvprof.binding import bind_cache
 from kvprof.config import ModelConfig
-from kvprof.dtypes import canonical_dtype
+from kvprof.dtypes import Dtypes, canonical_dtype
 from kvprof.errors import UsageError
 from kvprof.layout import Bound, Cache, CacheLayout, Last, Layer, Tail
 
@@ -109,6 +110,23 @@ def accept_dtype(engine: str, bound: Bound, accepted: Sequence[str]) -> None:
             f"{bound.config.name!r}",
             hint=f"It has auto, {', '.join(accepted)}.",
         )
+
+
+def bind_as(engine: str, cache: Cache, dtypes: Dtypes) -> Cache:
+    """A cache in the dtypes that an engine chose.
+
+    Raises
+    ------
+    UsageError
+        When it cannot be held in them; it says that the engine chose so.
+    """
+    try:
+        return bind_cache(cache, dtypes)
+    except UsageError as error:
+        raise UsageError(
+            f"{engine} keeps {cache.key!r} of this model in {dtypes.cache}: {error.args[0]}",
+            hint=error.hint,
+        ) from None
 
 
 def accept_state(engine: str, config: ModelConfig, cache: Cache, accepted: frozenset[str]) -> None:

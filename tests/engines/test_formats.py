@@ -176,3 +176,19 @@ def test_one_tensor_for_keys_and_values_is_two_to_engines() -> None:
     assert list(dtypes_of(model, "logical")) == ["kv"]
     for engine in ("vllm", "sglang"):
         assert list(dtypes_of(model, engine)) == ["k", "v"]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_a_record_that_the_engine_chose_is_said_to_be_its_choice(engine: str) -> None:
+    fields = {
+        "model_type": "deepseek_v32",
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "hidden_size": 256,
+        "kv_lora_rank": 512,
+        "qk_rope_head_dim": 64,
+        "index_head_dim": 20,
+    }
+    model = lay_out(parse_config(fields, name="it", source="it"))
+    with pytest.raises(UsageError, match=f"^{engine} keeps 'indexer' of this model in fp8_ds_mla"):
+        dtypes_of(model, engine)

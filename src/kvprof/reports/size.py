@@ -74,7 +74,8 @@ def _model_note(result: SizeResult) -> str:
     dtypes += [f"state {result.state_dtype}"] if result.bytes.fixed_per_sequence else []
     caches = ", ".join(f"{len(c.layers)} x {c.name} {c.keep}" for c in result.caches)
     inferred = (
-        "; inferred from its fields, since no plugin claims its model type"
+        f"; inferred from {', '.join(result.model.inferred_from) or 'its fields'}, since no plugin "
+        "claims its model type"
         if result.model.inferred
         else ""
     )
