@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvprof.accounting import entry_bytes
-from kvprof.against.cache_run import ENCODER_TOKENS, run_caches
+from kvprof.against.cache_run import ENCODER_TOKENS, completed, run_caches
 from kvprof.against.shrink import shrink_config
 from kvprof.check_result import AgreementResult, LayerAgreement
 from kvprof.config_file import parse_config
@@ -47,7 +47,7 @@ def agreement(
     DeviceError
         When transformers is not installed.
     """
-    small = shrink_config(document)
+    small = shrink_config(completed(document))
     model = lay_out(parse_config(small, name=name, source=source))
     chosen = registry().engine(engine).what
     requests = [Request(tokens=count, encoder_tokens=ENCODER_TOKENS) for count in TOKENS]

@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from kvprof.against.class_defaults import complete
 from kvprof.against.library_model import choose, make_model
 from kvprof.errors import ConfigError, DeviceError
 
@@ -60,21 +61,45 @@ def run_caches(document: Mapping[str, Any], dtype: str, tokens: tuple[int, ...])
     """
     torch, transformers = _libraries()
     versions = {"transformers": transformers.__version__, "torch": str(torch.__version__)}
-    with _quiet(), _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
-        try:
-            config, factory = choose(document, transformers)
+    with _explained(transformers, f"run this model made small, in {dtype}"):
+        config, factory = choose(document, transformers)
+        with _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)
             model = make_model(config, factory, getattr(torch, dtype), torch)
             kept = {count: _layer_bytes(_cache(model, count)) for count in tokens}
-        except ConfigError:
-            raise
-        except Exception as error:  # whatever a model's code does of a config that it was not for
-            raise ConfigError(
-                f"transformers {versions['transformers']} cannot run this model made small, in "
-                f"{dtype}: {type(error).__name__}: {_brief(error)}",
-                hint="Its fields may contradict each other, or kvprof shrank it wrongly.",
-            ) from error
     return CacheRun(config.model_type, versions, kept)
+
+
+def completed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with the sizes that it leaves to the library (`complete`).
+
+    Raises
+    ------
+    DeviceError
+        When transformers or torch is not installed.
+    ConfigError
+        When the library does not know the model type, or cannot read the config.
+    """
+    _, transformers = _libraries()
+    with _explained(transformers, "read this config"):
+        choose(document, transformers)
+        return complete(document, transformers)
+
+
+@contextlib.contextmanager
+def _explained(transformers: Any, doing: str) -> Iterator[None]:
+    """Whatever the library's code raises of a config that it was not made for, as one error."""
+    try:
+        with _quiet():
+            yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"transformers {transformers.__version__} cannot {doing}: "
+            f"{type(error).__name__}: {_brief(error)}",
+            hint="Its fields may contradict each other, or kvprof shrank it wrongly.",
+        ) from error
 
 
 def _brief(error: Exception) -> str:

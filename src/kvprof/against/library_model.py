@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from kvprof.against.shrink import CAPS_OF_MLPS
 from kvprof.config_file import LANGUAGE_SECTIONS
 from kvprof.errors import ConfigError
 from kvprof.spellings import SPELLINGS
@@ -42,7 +41,7 @@ def _candidates(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         if found is None:
             break
         sections.append(dict(found))
-    return [_safe(section) for section in reversed(sections) if section.get("model_type")]
+    return [section for section in reversed(sections) if section.get("model_type")]
 
 
 def _safe(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,12 +71,10 @@ def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
         When the library knows no model type of it.
     """
     candidates = _candidates(document)
-    known = [c for c in candidates if c["model_type"] in transformers.CONFIG_MAPPING]
+    known = [c for c in candidates if known_class(c, transformers)]
     for section in known:
         _refuse_deep(section)
-        fields = {k: v for k, v in section.items() if k not in _NOT_OF_THE_CLASS}
-        class_ = transformers.CONFIG_MAPPING[section["model_type"]]
-        config = class_.from_dict(_left_to_the_class(class_) | fields)
+        config = known_class(section, transformers).from_dict(of_json(section))
         names = [n for n in _FACTORIES if n != _CAUSAL or not config.is_encoder_decoder]
         for factory in (getattr(transformers, name, None) for name in names):
             if factory is not None and type(config) in factory._model_mapping:
@@ -90,15 +87,16 @@ def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
     )
 
 
-def _left_to_the_class(class_: Any) -> dict[str, int]:
-    """Inner sizes and experts that a config may leave out, made small: no cache depends on them."""
-    defaults = vars(class_())
-    mamba = "expand" in defaults and "state_size" in defaults  # its inner size is its states'
-    return {
-        name: min(defaults[name], most)
-        for name, most in CAPS_OF_MLPS.items()
-        if isinstance(defaults.get(name), int) and not mamba
-    }
+def known_class(section: Mapping[str, Any], transformers: Any) -> Any:
+    """The library's own class of configs of a section's model type, else None."""
+    name = section.get("model_type")
+    known = isinstance(name, str) and name in transformers.CONFIG_MAPPING
+    return transformers.CONFIG_MAPPING[name] if known else None
+
+
+def of_json(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a class of the library may read."""
+    return {k: v for k, v in _safe(section).items() if k not in _NOT_OF_THE_CLASS}
 
 
 def _refuse_deep(section: Mapping[str, Any]) -> None:

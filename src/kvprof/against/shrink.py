@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -33,19 +34,18 @@ VOCABULARY = 256
 _MOST = 16
 """The largest divisor of heads and of head sizes."""
 
-CAPS_OF_MLPS = (
+_CAPS = (
     dict.fromkeys(INNER_SIZES, 64)
     | dict.fromkeys(EXPERTS, 4)
     | dict.fromkeys(EXPERTS_CHOSEN, 2)
     | dict.fromkeys(GROUPS_OF_EXPERTS, 1)
-)
-_CAPS = (
-    CAPS_OF_MLPS
     | dict.fromkeys(VOCABULARIES, VOCABULARY)
     | dict.fromkeys(WINDOWS, 16)
     # Configs give half of it to either side of a token.
     | {"local_attention": 32}
 )
+SIZES = frozenset((*HEADS, *HEAD_SIZES, *RANKS, *WIDTHS, *_CAPS))
+"""Every field that may be made smaller."""
 _ROTATE_64 = ("codegen", "gptj")
 """Model types whose config class rotates 64 dimensions of a head where the config is silent."""
 _PLAIN_ROPE = ("rope_theta", "partial_rotary_factor")
@@ -125,7 +125,7 @@ def _divides(size: int, heads: int, sections: list[Mapping[str, Any]]) -> bool:
         sizes = [n for name in HEAD_SIZES for n in _numbers(section.get(name))]
         given = any(section.get(name) is not None for name in SPELLINGS["head_dim"])
         implied = [] if given else _width_of_heads(section)
-        rotated = [n for name in _SECTIONS_OF_ROPE for n in _numbers(_rope_value(section, name))]
+        rotated = [sum(_numbers(_rope_value(section, name))) for name in _SECTIONS_OF_ROPE]
         ranks = [n for name in RANKS for n in _numbers(section.get(name))]
         widths = [n for name in _widths(section) for n in _numbers(section.get(name))]
         if any(n % size or n // size < SMALLEST_HEAD or n // size % 2 for n in [*sizes, *implied]):
@@ -218,18 +218,28 @@ def _rope(value: Any, by: int) -> Any:
     lists = [n for n, v in value.items() if isinstance(v, list) and n not in _SECTIONS_OF_ROPE]
     if lists:
         return {"rope_type": "default"} | {n: value[n] for n in _PLAIN_ROPE if n in value}
-    sections = {
-        n: _each(value[n], partial(_divided, by=by)) for n in _SECTIONS_OF_ROPE if n in value
-    }
+    sections = {n: _split(value[n], by) for n in _SECTIONS_OF_ROPE if n in value}
     return {name: _rope(inner, by) for name, inner in value.items()} | sections
+
+
+def _split(sections: Any, by: int) -> Any:
+    """Sections whose sum is divided: each ends where its end divided is, so that some are empty."""
+    if not isinstance(sections, list) or len(_numbers(sections)) != len(sections):
+        return sections
+    ends = [end // by for end in accumulate(sections)]
+    return [end - start for start, end in pairwise([0, *ends])]
+
+
+def is_special_token(name: str) -> bool:
+    """Whether a field has the number of a word, which the vocabulary must hold."""
+    return name.endswith(("_token_id", "_token_ids", "_token_index", "_token"))
 
 
 def _special_tokens(section: Mapping[str, Any]) -> dict[str, Any]:
     """Special tokens inside the small vocabulary, each its own, the last ones first."""
     moved: dict[str, Any] = {}
     for name, value in section.items():
-        named = name.endswith(("_token_id", "_token_ids", "_token_index", "_token"))
-        if named and any(n >= VOCABULARY for n in _numbers(value)):
+        if is_special_token(name) and any(n >= VOCABULARY for n in _numbers(value)):
             place = max(0, VOCABULARY - 1 - len(moved))
             moved[name] = _each(value, partial(min, place))
     return moved
