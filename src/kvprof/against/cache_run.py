@@ -149,7 +149,7 @@ def _one_thread(torch: Any) -> Iterator[None]:
 
 
 def _cache(model: Any, tokens: int) -> Any:
-    """The cache after a prefill of that many tokens."""
+    """The cache after a prefill of that many tokens, by layer."""
     import torch  # noqa: PLC0415
 
     words = (torch.arange(tokens) % 20 + _FIRST_WORD)[None]
@@ -163,7 +163,9 @@ def _cache(model: Any, tokens: int) -> Any:
             f"the model type {model.config.model_type!r} returns no cache",
             hint="An encoder keeps none; a decoder of BERT's kind says is_decoder.",
         )
-    return cache
+    # RWKV has the tensors of all layers in one, [sequences, width, layers] (modeling_rwkv.py).
+    stacked = output.get("state") is cache and all(t.ndim == 3 for t in cache)
+    return list(zip(*(tensor.unbind(-1) for tensor in cache), strict=True)) if stacked else cache
 
 
 def _heard(model: Any) -> Any:
@@ -188,9 +190,23 @@ def _layer_bytes(cache: Any) -> tuple[int, ...]:
     caches = [part for part in parts if part is not None] or [cache]
     sums: dict[int, int] = {}
     for part in caches:
-        for index, layer in enumerate(getattr(part, "layers", part)):
-            sums[index] = sums.get(index, 0) + sum(_tensor_bytes(layer))
+        for layers in _lists_of_layers(part):
+            for index, layer in enumerate(layers):
+                sums[index] = sums.get(index, 0) + sum(_tensor_bytes(layer))
     return tuple(sums[index] for index in sorted(sums))
+
+
+def _lists_of_layers(cache: Any) -> list[Any]:
+    """A list of layers itself, or each that a cache has: MiniMax keeps states beside `layers`."""
+    if isinstance(cache, list | tuple):
+        return [cache]
+    lists = [held for held in vars(cache).values() if isinstance(held, list)]
+    if not lists:
+        raise ConfigError(
+            f"the library keeps a {type(cache).__name__}, which is no list of layers",
+            hint="What it keeps cannot be told layer by layer.",
+        )
+    return lists
 
 
 def _tensor_bytes(held: Any) -> Iterator[int]:

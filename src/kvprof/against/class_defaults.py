@@ -51,4 +51,4 @@ def _section(read: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _is_size(name: str, value: Any) -> bool:
     whole = isinstance(value, int) and not isinstance(value, bool)
-    return whole and (name in SIZES or is_special_token(name))
+    return whole and (name in SIZES or is_special_token(str(name)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from itertools import accumulate, pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -223,11 +222,11 @@ def _rope(value: Any, by: int) -> Any:
 
 
 def _split(sections: Any, by: int) -> Any:
-    """Sections whose sum is divided: each ends where its end divided is, so that some are empty."""
+    """Sections whose sum is divided; equal ones stay equal, and the last has what is left."""
     if not isinstance(sections, list) or len(_numbers(sections)) != len(sections):
         return sections
-    ends = [end // by for end in accumulate(sections)]
-    return [end - start for start, end in pairwise([0, *ends])]
+    first = [section // by for section in sections[:-1]]
+    return [*first, sum(sections) // by - sum(first)]
 
 
 def is_special_token(name: str) -> bool:
