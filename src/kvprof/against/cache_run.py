@@ -6,6 +6,7 @@ No code or name from the config is run: its fields go to the library's own class
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 import warnings
@@ -15,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from kvprof.against.class_defaults import complete
-from kvprof.against.library_model import choose, make_model
+from kvprof.against.library_model import choose, in_a_section, make_model
 from kvprof.errors import ConfigError, DeviceError
 
 ENCODER_TOKENS = 20
@@ -62,16 +63,16 @@ def run_caches(document: Mapping[str, Any], dtype: str, tokens: tuple[int, ...])
     torch, transformers = _libraries()
     versions = {"transformers": transformers.__version__, "torch": str(torch.__version__)}
     with _explained(transformers, f"run this model made small, in {dtype}"):
-        config, factory = choose(document, transformers)
+        chosen = choose(document, transformers)
         with _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
-            model = make_model(config, factory, getattr(torch, dtype), torch)
+            model = make_model(chosen, getattr(torch, dtype), torch)
             kept = {count: _layer_bytes(_cache(model, count)) for count in tokens}
-    return CacheRun(config.model_type, versions, kept)
+    return CacheRun(chosen.config.model_type, versions, kept)
 
 
 def completed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with the sizes that it leaves to the library (`complete`).
+    """A config as the library takes it, with the sizes that it leaves to the class (`complete`).
 
     Raises
     ------
@@ -82,8 +83,8 @@ def completed(document: Mapping[str, Any]) -> dict[str, Any]:
     """
     _, transformers = _libraries()
     with _explained(transformers, "read this config"):
-        choose(document, transformers)
-        return complete(document, transformers)
+        nested = in_a_section(document, transformers)
+        return complete(nested, choose(nested, transformers).section, transformers)
 
 
 @contextlib.contextmanager
@@ -156,7 +157,7 @@ def _cache(model: Any, tokens: int) -> Any:
     if model.config.is_encoder_decoder:
         output = model(encoder_outputs=_heard(model), decoder_input_ids=words, use_cache=True)
     else:
-        output = model(input_ids=words, use_cache=True)
+        output = model(input_ids=words, use_cache=True, **_seen(model))
     cache = next((output[name] for name in _CACHES if output.get(name) is not None), None)
     if cache is None:
         raise ConfigError(
@@ -166,6 +167,16 @@ def _cache(model: Any, tokens: int) -> Any:
     # RWKV has the tensors of all layers in one, [sequences, width, layers] (modeling_rwkv.py).
     stacked = output.get("state") is cache and all(t.ndim == 3 for t in cache)
     return list(zip(*(tensor.unbind(-1) for tensor in cache), strict=True)) if stacked else cache
+
+
+def _seen(model: Any) -> dict[str, Any]:
+    """What decoders with cross attention to images get (modeling_mllama.py)."""
+    import torch  # noqa: PLC0415
+
+    if "cross_attention_states" not in inspect.signature(model.forward).parameters:
+        return {}
+    width = model.config.get_text_config().hidden_size
+    return {"cross_attention_states": torch.zeros(1, ENCODER_TOKENS, width, dtype=model.dtype)}
 
 
 def _heard(model: Any) -> Any:
@@ -200,13 +211,12 @@ def _lists_of_layers(cache: Any) -> list[Any]:
     """A list of layers itself, or each that a cache has: MiniMax keeps states beside `layers`."""
     if isinstance(cache, list | tuple):
         return [cache]
-    lists = [held for held in vars(cache).values() if isinstance(held, list)]
-    if not lists:
+    if not hasattr(cache, "layers"):
         raise ConfigError(
             f"the library keeps a {type(cache).__name__}, which is no list of layers",
             hint="What it keeps cannot be told layer by layer.",
         )
-    return lists
+    return [held for held in vars(cache).values() if isinstance(held, list)]
 
 
 def _tensor_bytes(held: Any) -> Iterator[int]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
+
 from kvprof.config_file import LANGUAGE_SECTIONS
 from kvprof.errors import ConfigError
 from kvprof.spellings import SPELLINGS
@@ -17,6 +19,7 @@ _MAX_LAYERS = 512
 _MAX_PARAMETERS = 2**29
 _UNSAFE = ("auto_map", "quantization_config", "attn_implementation", "experts_implementation")
 """Fields that make the library import code, fetch kernels or need another package."""
+_OF_THE_WHOLE = ("model_type", "architectures", "vision_config", "audio_config")
 _NOT_OF_THE_CLASS = ("model_type", "dtype", "torch_dtype")
 _CAUSAL = "AutoModelForCausalLM"
 """Of an encoder-decoder this would be the decoder without its cross attention."""
@@ -30,9 +33,9 @@ _FACTORIES = (
 )
 
 
-def _candidates(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _candidates(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The parts of a config that may be run, the language model by itself first."""
-    sections = [dict(document)]
+    sections = [document]
     while True:
         # The decoder of an encoder-decoder keeps cross attention only with its encoder.
         names = [n for n in LANGUAGE_SECTIONS if n != "decoder" or "encoder" not in sections[-1]]
@@ -40,7 +43,7 @@ def _candidates(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         found = next((section for section in inner if isinstance(section, Mapping)), None)
         if found is None:
             break
-        sections.append(dict(found))
+        sections.append(found)
     return [section for section in reversed(sections) if section.get("model_type")]
 
 
@@ -62,8 +65,30 @@ def _plain(value: Any) -> Any:
     return float(number) if number in ("Infinity", "-Infinity", "NaN") else _safe(value)
 
 
-def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
-    """The library's config and its factory of the first part of a config that it can run.
+class Chosen(Struct, frozen=True):
+    """The part of a config that is run: the library's config of it and the factory of models."""
+
+    section: Mapping[str, Any]
+    config: Any
+    factory: Any
+
+
+def in_a_section(document: Mapping[str, Any], transformers: Any) -> Mapping[str, Any]:
+    """A config whose language model is in a section, where the library looks for it.
+
+    Some are published without, and the library would take its own defaults then.
+    """
+    sections = getattr(known_class(document, transformers), "sub_configs", {})
+    if "text_config" not in sections or any(name in document for name in LANGUAGE_SECTIONS):
+        return document
+    inner = {name: value for name, value in document.items() if name not in _OF_THE_WHOLE}
+    return {name: document[name] for name in _OF_THE_WHOLE if name in document} | {
+        "text_config": inner
+    }
+
+
+def choose(document: Mapping[str, Any], transformers: Any) -> Chosen:
+    """The first part of a config that the library can run.
 
     Raises
     ------
@@ -78,7 +103,7 @@ def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
         names = [n for n in _FACTORIES if n != _CAUSAL or not config.is_encoder_decoder]
         for factory in (getattr(transformers, name, None) for name in names):
             if factory is not None and type(config) in factory._model_mapping:
-                return config, factory
+                return Chosen(section, config, factory)
     named = ", ".join(repr(c["model_type"])[:60] for c in known or candidates) or "none"
     raise ConfigError(
         f"transformers {transformers.__version__} "
@@ -112,9 +137,11 @@ def _refuse_deep(section: Mapping[str, Any]) -> None:
             _refuse_deep(inner)
 
 
-def make_model(config: Any, factory: Any, dtype: Any, torch: Any) -> Any:
+def make_model(chosen: Chosen, dtype: Any, torch: Any) -> Any:
     """A model of random weights. Raises ConfigError when it is too large to be run."""
-    make = partial(factory.from_config, config, dtype=dtype, attn_implementation="eager")
+    make = partial(
+        chosen.factory.from_config, chosen.config, dtype=dtype, attn_implementation="eager"
+    )
     with torch.device("meta"):
         parameters = _elements(make())
     if parameters > _MAX_PARAMETERS:

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from kvprof.against.roles import (
+    DEPTHS,
     EXPERTS,
     EXPERTS_CHOSEN,
     GROUPS_OF_EXPERTS,
@@ -30,6 +31,7 @@ from kvprof.spellings import SPELLINGS
 SMALLEST_HEAD = 8
 SMALLEST_WIDTH = 64
 VOCABULARY = 256
+_LAYERS_OF_ENCODERS = 2
 _MOST = 16
 """The largest divisor of heads and of head sizes."""
 
@@ -61,7 +63,7 @@ class Divisors(Struct, frozen=True):
 def shrink_config(document: Mapping[str, Any]) -> dict[str, Any]:
     """A config.json of the same pattern of layers, with small dimensions.
 
-    Numbers never grow. Sections of encoders for images and sound stay as they are: what they make
+    Numbers never grow. Of encoders for images and sound only the layers become few: what they make
     is not kept.
 
     Parameters
@@ -83,11 +85,11 @@ def shrink_config(document: Mapping[str, Any]) -> dict[str, Any]:
 def _sections(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield document
     for name, value in document.items():
-        if isinstance(value, Mapping) and not _is_of_an_encoder(name):
+        if isinstance(value, Mapping) and not is_of_an_encoder(name):
             yield from _sections(value)
 
 
-def _is_of_an_encoder(name: str) -> bool:
+def is_of_an_encoder(name: str) -> bool:
     """Whether a section describes what images or sound go through."""
     return any(word in name for word in ("vision", "audio", "image", "speech", "vq", "codec"))
 
@@ -186,8 +188,7 @@ def _shrunk(section: Mapping[str, Any], divisors: Divisors) -> dict[str, Any]:
         if name in ("rope_parameters", "rope_scaling"):
             shrunk[name] = _rope(value, divisors.head_size)
         elif isinstance(value, Mapping):
-            kept = _is_of_an_encoder(name)
-            shrunk[name] = dict(value) if kept else _shrunk(value, divisors)
+            shrunk[name] = _shallow(value) if is_of_an_encoder(name) else _shrunk(value, divisors)
         elif name in divided:
             shrunk[name] = _each(value, partial(_divided, by=divided[name]))
         elif name in _CAPS:
@@ -197,6 +198,21 @@ def _shrunk(section: Mapping[str, Any], divisors: Divisors) -> dict[str, Any]:
     if section.get("model_type") in _ROTATE_64:
         shrunk.setdefault("rotary_dim", SMALLEST_HEAD)
     return shrunk | _special_tokens(section)
+
+
+def _shallow(encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """An encoder of two layers: it is made, but nothing goes through it."""
+    shallow: dict[str, Any] = {}
+    for name, value in encoder.items():
+        if isinstance(value, Mapping):
+            shallow[name] = _shallow(value)
+        elif name == "layer_types" and isinstance(value, list):
+            shallow[name] = value[:_LAYERS_OF_ENCODERS]
+        elif name in DEPTHS:
+            shallow[name] = _each(value, partial(min, _LAYERS_OF_ENCODERS))
+        else:
+            shallow[name] = value
+    return shallow
 
 
 def _divided(count: int, by: int) -> int:
