@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
-import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from kvprof.against.class_defaults import complete
+from kvprof.against.library import explained, libraries
 from kvprof.against.library_model import choose, in_a_section, make_model
-from kvprof.errors import ConfigError, DeviceError
+from kvprof.errors import ConfigError
 
 ENCODER_TOKENS = 20
 """Positions that an encoder hands to cross attention; not a number of tokens that is tried."""
@@ -60,9 +58,9 @@ def run_caches(document: Mapping[str, Any], dtype: str, tokens: tuple[int, ...])
     ConfigError
         When the library does not know the model type, or cannot make or run the model.
     """
-    torch, transformers = _libraries()
+    torch, transformers = libraries()
     versions = {"transformers": transformers.__version__, "torch": str(torch.__version__)}
-    with _explained(transformers, f"run this model made small, in {dtype}"):
+    with explained(document, transformers, f"run this model made small, in {dtype}"):
         chosen = choose(document, transformers)
         with _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
@@ -81,61 +79,10 @@ def completed(document: Mapping[str, Any]) -> dict[str, Any]:
     ConfigError
         When the library does not know the model type, or cannot read the config.
     """
-    _, transformers = _libraries()
-    with _explained(transformers, "read this config"):
+    _, transformers = libraries()
+    with explained(document, transformers, "read this config"):
         nested = in_a_section(document, transformers)
         return complete(nested, choose(nested, transformers).section, transformers)
-
-
-@contextlib.contextmanager
-def _explained(transformers: Any, doing: str) -> Iterator[None]:
-    """Whatever the library's code raises of a config that it was not made for, as one error."""
-    try:
-        with _quiet():
-            yield
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"transformers {transformers.__version__} cannot {doing}: "
-            f"{type(error).__name__}: {_brief(error)}",
-            hint="Its fields may contradict each other, or kvprof shrank it wrongly.",
-        ) from error
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
-
-
-def _libraries() -> tuple[Any, Any]:
-    # Read when the libraries are imported: nothing may be fetched.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    try:
-        with _quiet():
-            import torch  # noqa: PLC0415
-            import transformers  # noqa: PLC0415
-    except ImportError as error:
-        raise DeviceError(
-            f"checking against transformers needs transformers and torch: {error}",
-            hint="pip install 'kvprof[transformers]'",
-        ) from error
-    return torch, transformers
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing on stdout, which carries the result, and no warnings of others on stderr."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-        warnings.simplefilter("ignore")
-        if "transformers" in sys.modules:
-            logging = sys.modules["transformers"].logging
-            before = logging.get_verbosity()
-            logging.set_verbosity_error()
-        try:
-            yield
-        finally:
-            if "transformers" in sys.modules and "before" in locals():
-                logging.set_verbosity(before)
 
 
 @contextlib.contextmanager
