@@ -66,6 +66,13 @@ def _whole_windows(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
     return (replace(cache, keep=All()),) if isinstance(cache.keep, Last) else (cache,)
 
 
+def _window_and_query(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
+    """As many tokens as the config says, where it says `sliding_window_size`, and the query."""
+    if isinstance(cache.keep, Last) and bound.config.has("sliding_window_size"):
+        cache = replace(cache, keep=Last(cache.keep.n + 1))
+    return (cache,)
+
+
 def _float32(*names: str) -> Keep:
     def keep(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
         fields = tuple(replace(f, dtype="float32") if f.name in names else f for f in cache.fields)
@@ -125,6 +132,7 @@ FAMILIES = {
     "gpt_neo": Family(_whole_windows),  # configuration_gpt_neo.py has no sliding_window
     "inkling2_text": _INKLING,
     "inkling_text": _INKLING,  # modeling_inkling.py, ShortConv1d
+    "mimo_v2_flash": Family(_window_and_query),  # configuration_mimo_v2_flash.py, __post_init__
     "minimax": Family(model_dtype_states=True),  # modeling_minimax.py, MiniMaxCache
     # modeling_moonshine.py: every attention sets the KV heads of the config that all share
     "moonshine": Family(_encoder_heads),
