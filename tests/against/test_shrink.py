@@ -118,6 +118,13 @@ def test_heads_still_divide_the_hidden_size_where_another_head_size_is_given():
     }
 
 
+def test_rows_of_experts_stay_multiples_of_8():
+    # 2304 / 32 = 72; by 64 it would be 36, and of 2 bytes no multiple of 16.
+    config = {"hidden_size": 2304, "num_attention_heads": 32, "head_dim": 128}
+    assert shrink_config(config)["hidden_size"] == 36
+    assert shrink_config(config | {"num_experts": 256})["hidden_size"] == 72
+
+
 def test_an_odd_number_of_heads_stays():
     small = shrink_config({"hidden_size": 4544, "num_attention_heads": 71, "multi_query": True})
     assert (small["num_attention_heads"], small["hidden_size"]) == (71, 71 * 8)

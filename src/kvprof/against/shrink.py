@@ -32,6 +32,8 @@ SMALLEST_HEAD = 8
 SMALLEST_WIDTH = 64
 VOCABULARY = 256
 _LAYERS_OF_ENCODERS = 2
+_WIDTH_OF_EXPERTS = 8
+"""Rows of experts are multiples of 16 bytes (torch.nn.functional.grouped_mm)."""
 _MOST = 16
 """The largest divisor of heads and of head sizes."""
 
@@ -134,6 +136,9 @@ def _divides(size: int, heads: int, sections: list[Mapping[str, Any]]) -> bool:
         if any(n % size for n in [*rotated, *ranks, *_width_of_heads(section)]):
             return False
         if any(n % (size * heads) for n in widths):
+            return False
+        experts = any(_numbers(section.get(name)) for name in EXPERTS)
+        if experts and any(n // (size * heads) % _WIDTH_OF_EXPERTS for n in widths):
             return False
         if not sizes and not implied and any(n // size < SMALLEST_WIDTH for n in widths):
             return False
