@@ -24,6 +24,7 @@ class Transformers:
 
     name = "transformers"
     summary = "Hugging Face transformers: what its dynamic caches keep between steps"
+    describes = "5.23"
 
     def convention(self, layout: CacheLayout) -> CacheLayout:
         """Keep what the library keeps: general rules first, then those of the model's family."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from kvprof.against.cache_run import libraries, quiet
+from kvprof.against.library import explained, libraries
 from kvprof.against.library_model import choose
 from kvprof.errors import ConfigError
 
@@ -43,23 +43,20 @@ def library_parameters(document: Mapping[str, Any]) -> Parameters:
         When transformers or torch is not installed.
     ConfigError
         When the library does not know the model type, or cannot make the model.
+    UnavailableError
+        When it needs another package.
     """
     torch, transformers = libraries()
     for name, value in _numbers(document):
         if "experts" in name and value > _MOST_EXPERTS:
             raise ConfigError(f"{name} is {value}; models of at most {_MOST_EXPERTS} are counted")
-    with quiet(), torch.device("meta"), torch.no_grad():
-        try:
-            config, factory = choose(document, transformers, whole=True)
-            model = factory.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
+    with explained(document, transformers, "make this model"):
+        chosen = choose(document, transformers, whole=True)
+        with torch.device("meta"), torch.no_grad():
+            model = chosen.factory.from_config(
+                chosen.config, dtype=torch.bfloat16, attn_implementation="eager"
+            )
             ends = _ends(model)
-        except ConfigError:
-            raise
-        except Exception as error:  # whatever a model's code does of a config it was not for
-            raise ConfigError(
-                f"transformers {transformers.__version__} cannot make this model: "
-                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            ) from error
     matrices = others = 0
     for parameter in model.parameters():
         if parameter.ndim < 2 or id(parameter) in ends:
