@@ -8,7 +8,7 @@ from typing import Any
 
 from kvprof.config import ModelConfig
 from kvprof.dtypes import ELEMENT_BITS, canonical_dtype
-from kvprof.errors import ConfigError, DeviceError
+from kvprof.errors import ConfigError, DeviceError, UnavailableError
 from kvprof.units import MAX_BYTES
 
 _STATED = (
@@ -60,7 +60,7 @@ def library_bytes(config: ModelConfig) -> tuple[int | None, str]:
 
     try:
         found = library_parameters(config.outer or config.fields)
-    except (ConfigError, DeviceError) as error:
+    except (ConfigError, DeviceError, UnavailableError) as error:
         return None, str(error.args[0])
     matrices = parameter_bytes(found.matrices, "fp8" if _is_fp8(config) else config.dtype)
     return matrices + parameter_bytes(found.others, config.dtype), ""
