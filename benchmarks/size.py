@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -47,14 +46,17 @@ def from_catalogue(folder: Path) -> list[Path]:
     return paths
 
 
-def sizeable(paths: list[Path], engine: Any) -> list[str]:
-    """Those that are read, and that the engine does not refuse."""
-    found = []
+def sizeable(paths: list[Path], engine: Any) -> tuple[list[str], int]:
+    """Those that are read, and that the engine does not refuse; and how many it refuses."""
+    found, refused = [], 0
     for path in map(str, paths):
-        with suppress(KvprofError):
+        try:
             size_model(config_model(path), engine, REQUEST)
+        except KvprofError:
+            refused += 1
+        else:
             found.append(path)
-    return found
+    return found, refused
 
 
 def seconds(run: Callable[[], object], runs: int) -> dict[str, Any]:
@@ -76,11 +78,14 @@ def in_process(paths: list[Path], runs: int) -> dict[str, Any]:
 
     figures = {}
     for name, offered in registry().engines.items():
-        found = sizeable(paths, offered.what)
+        found, refused = sizeable(paths, offered.what)
+        if not found:
+            continue
         run = partial(size_all, offered.what, list(islice(cycle(found), CONFIGS)))
         figures[f"{CONFIGS} configs, {name}"] = seconds(run, runs) | {
             "goal_seconds": GOAL_SECONDS,
             "sized_configs": len(found),
+            "refused_configs": refused,
         }
     return figures
 
@@ -111,13 +116,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         given = published() or from_catalogue(Path(folder))
         figures = in_process(given, arguments.runs)
-        figures |= from_the_shell(given[0], arguments.shell_runs)
+        sized, _ = sizeable(given, registry().engine("logical").what)
+        figures |= from_the_shell(Path(sized[0]), arguments.shell_runs)
     print(f"of {len(given)} configs those that an engine takes, in turn")
-    print(f"{'seconds':<32}{'configs':>10}{'median':>10}{'least':>10}{'goal':>10}")
+    print(f"{'seconds':<32}{'configs':>8}{'refused':>8}{'median':>10}{'least':>10}{'goal':>8}")
     for name, found in figures.items():
         goal = "-" if found["goal_seconds"] is None else f"{found['goal_seconds']:.2f}"
-        count = found.get("sized_configs", "-")
-        print(f"{name:<32}{count:>10}{found['median']:>10.3f}{found['least']:>10.3f}{goal:>10}")
+        counts = [found.get(f"{what}_configs", "-") for what in ("sized", "refused")]
+        print(
+            f"{name:<32}{counts[0]:>8}{counts[1]:>8}{found['median']:>10.3f}"
+            f"{found['least']:>10.3f}{goal:>8}"
+        )
     write({"machine": machine(), "configs": len(given), "figures": figures}, arguments.output)
 
 

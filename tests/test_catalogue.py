@@ -19,9 +19,11 @@ from kvprof.accounting import (
 from kvprof.binding import Dtypes, bind
 from kvprof.catalogue import CatalogueModel, read_catalogue
 from kvprof.conformance import layout_problems
+from kvprof.document import Document
 from kvprof.listing import model_rows
 from kvprof.model import Model, config_model, lay_out
 from kvprof.registry import registry
+from kvprof.reports import render
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(
@@ -319,3 +321,12 @@ def test_a_config_and_its_catalogue_row_are_laid_out_alike(name: str) -> None:
         assert name in BY_HAND
         return
     assert LAID_OUT[twins[0].name].layout == config_model(str(CONFIGS[name])).layout
+
+
+def test_rows_say_which_fields_decide() -> None:
+    rows = {row.name: row for row in model_rows()}
+    assert rows["llama-3-8b"].config["num_key_value_heads"] == 8
+    document = Document("models", tuple(rows.values()), ())
+    header = render(document, "csv").splitlines()[0]
+    assert "organisation" in header
+    assert "config" not in header

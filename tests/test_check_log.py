@@ -12,6 +12,7 @@ from kvprof.check_log import check_log, request_of
 from kvprof.engine_log import EngineLog, parse_log, read_log
 from kvprof.errors import UsageError
 from kvprof.model import catalogue_model
+from kvprof.model_names import plainly_differ
 from kvprof.registry import registry
 from kvprof.result import LogCheck
 from kvprof.size import Request
@@ -175,3 +176,19 @@ def test_no_text_is_a_crash(text: str) -> None:
     except UsageError:
         return
     assert not check.agrees
+
+
+@pytest.mark.parametrize(
+    ("logged", "name", "differ"),
+    [
+        ("meta-llama/Meta-Llama-3-8B-Instruct", "llama-3-8b", False),
+        ("meta-llama/Meta-Llama-3-70B", "llama-3-8b", True),
+        ("openai/gpt-oss-20b", "llama-3-8b", True),
+        ("deepseek-ai/DeepSeek-V3-0324", "deepseek-v3", False),
+        ("google/gemma", "gemma-3-27b", False),
+        ("/data/models/1", "gemma-3-27b", True),
+        ("/models/3", "gemma-3-27b", False),
+    ],
+)
+def test_a_log_of_another_model(logged: str, name: str, differ: bool) -> None:
+    assert plainly_differ(logged, catalogue_model(name)) is differ

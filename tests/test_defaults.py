@@ -169,3 +169,35 @@ def test_a_default_yields_to_another_spelling_of_the_same_thing() -> None:
     """Gemma's class says 256; some configs say `kv_channels`."""
     cache = laid_out(model_type="gemma", **SIZES, kv_channels=96).layout.layers[0].owns[0]
     assert cache.fields[0].shape == (4, 96)
+
+
+def row_bytes(**fields: Any) -> int:
+    """Bytes of one token in bfloat16."""
+    layout = bind(laid_out(**fields).layout, Dtypes("bfloat16", "bfloat16", "bfloat16"))
+    return int(per_token(cache_groups(layout)))
+
+
+def test_llava_1_5_leaves_its_language_model_to_the_class() -> None:
+    """A llama of 32 layers, 32 heads of 4096 / 32 = 128."""
+    section = {"model_type": "llama", "vocab_size": 32064}
+    assert row_bytes(model_type="llava", text_config=section) == 32 * 2 * 32 * 128 * 2
+
+
+def test_bloom_176b_spells_its_width_n_embed() -> None:
+    """70 layers of K and V, each as wide as the model."""
+    bloom = {"n_embed": 14336, "n_layer": 70, "num_attention_heads": 112}
+    assert row_bytes(model_type="bloom", **bloom) == 70 * 2 * 14336 * 2
+
+
+def test_mpt_with_one_kv_head() -> None:
+    """48 layers of K and V of one head of 7168 / 64 = 112."""
+    mpt = {"d_model": 7168, "n_heads": 64, "n_layers": 48}
+    attention = {"alibi": True, "attn_type": "multiquery_attention"}
+    assert row_bytes(model_type="mpt", attn_config=attention, **mpt) == 48 * 2 * 112 * 2
+
+
+def test_ring_attends_in_the_last_layer_of_each_group() -> None:
+    ring = {**SIZES, "model_type": "bailing_moe_linear", "layer_group_size": 3, "head_dim": 128}
+    assert kept(**ring) == ["Once", "Once", "All"] * 2
+    with pytest.raises(ConfigError, match="layer_group_size 4 does not divide 6 layers"):
+        kept(**{**ring, "layer_group_size": 4})

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,9 @@ LLAMA = {
     "num_hidden_layers": 4,
     "hidden_size": 256,
     "num_attention_heads": 8,
+    "quantization_config": {"quant_method": "gptq", "bits": 4},
 }
+"""Packed weights, which no count of parameters tells, whatever is installed."""
 
 
 def test_the_two_ways_to_say_it() -> None:
@@ -97,3 +100,19 @@ def test_a_catalogue_models_weights_are_not_those_that_lie_around(
     folder_with(tmp_path, '{"metadata": {"total_size": 7}}')
     monkeypatch.chdir(tmp_path)
     assert weights_bytes("auto", catalogue_model("gpt2")) == 2 * 124_439_808
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"num_parameters": 1000}, 2000),
+        ({"n_params": 1000, "torch_dtype": "float32"}, 4000),
+        ({"total_params": 1e3, "quantization_config": {"quant_method": "fp8"}}, 1000),
+        ({"parameter_count": "7B", "num_parameters": True, "n_parameters": 7}, 14),
+    ],
+)
+def test_weights_that_the_config_counts(
+    tmp_path: Path, more: dict[str, Any], expected: int
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA | {"quantization_config": {}} | more))
+    assert weights_bytes("auto", config_model(str(tmp_path))) == expected

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kvprof.config_file import parse_config
+from kvprof.errors import UsageError
 from kvprof.model import lay_out
 from kvprof.registry import engine
 from kvprof.size import Request, size_model
@@ -148,3 +149,19 @@ def test_byte_latents_of_patches_are_made_anew() -> None:
     model = lay_out(parse_config(document, name="test", source="test"))
     logical = size_model(model, engine("logical"), Request(tokens=8)).bytes.logical
     assert logical == (3 * 8 + 2 + 2 * 2) * ROW
+
+
+@pytest.mark.parametrize("dtype", ["fp8", "int8", "nvfp4", "int4_per_token_head"])
+def test_dtypes_that_no_dynamic_cache_has(dtype: str) -> None:
+    with pytest.raises(UsageError, match="transformers has no such cache"):
+        reserved(BASE, 10, cache_dtype=dtype)
+    assert reserved(BASE, 10, cache_dtype="float32") == 2 * 10 * 2 * ROW
+
+
+def test_a_published_mimo_counts_the_newest_token_apart() -> None:
+    """configuration_mimo_v2_flash.py makes a window of 17 of 16, which keeps 16 between steps."""
+    fields = {**BASE, "model_type": "mimo_v2_flash", "hybrid_layer_pattern": [1, 1]}
+    published = {**fields, "sliding_window": 16, "sliding_window_size": 16}
+    # windowed layers have 4 KV heads where nothing is said: twice those of full ones
+    assert reserved(published, 99) == 2 * 16 * 2 * ROW
+    assert reserved({**fields, "sliding_window": 17}, 99) == 2 * 16 * 2 * ROW

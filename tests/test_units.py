@@ -170,3 +170,10 @@ def test_counts_and_ratios_as_text() -> None:
     assert format_count(12.5) == "12.5"
     assert format_ratio(0.8574) == "85.7%"
     assert format_ratio(-0.00004) == "0%"
+
+
+@pytest.mark.parametrize("text", ["9" * 20, "9" * 5000, "99999999999999k", f"{'9' * 19}.5k"])
+def test_numbers_that_are_too_large_are_called_that(text: str) -> None:
+    with pytest.raises(UsageError, match=r"it is too large; .*at most 1099511627776") as caught:
+        parse_tokens(text)
+    assert len(str(caught.value)) < 250

@@ -52,9 +52,10 @@ CacheRule make_rule(const std::string& keep, const py::object& keep_entries,
 }
 
 PartPlan make_part(const CacheRule& cache, const py::object& rows_per_block,
-                   const py::object& base_rows, const py::object& padding_bytes) {
+                   const py::object& base_rows, const py::object& padding_bytes,
+                   const py::object& ring_rows) {
   return {cache, count("rows_per_block", rows_per_block, 1), count("base_rows", base_rows),
-          bytes("padding_bytes", padding_bytes)};
+          bytes("padding_bytes", padding_bytes), count("ring_rows", ring_rows)};
 }
 
 HoldingPlan make_holding(const py::object& lookahead_tokens, const py::object& longest_tokens,
@@ -142,7 +143,7 @@ void bind_rules(py::module_& module) {
            py::arg("row_bytes"), py::arg("begins_at") = 0);
   py::class_<PartPlan>(module, "ReplayPart", py::is_final(), "The pages of one cache in a group.")
       .def(py::init(&make_part), py::kw_only(), py::arg("cache"), py::arg("rows_per_block"),
-           py::arg("base_rows") = 0, py::arg("padding_bytes") = 0);
+           py::arg("base_rows") = 0, py::arg("padding_bytes") = 0, py::arg("ring_rows") = 0);
   py::class_<HoldingPlan>(module, "ReplayHolding", py::is_final(),
                           "What an engine holds beside the rows that are needed.")
       .def(py::init(&make_holding), py::kw_only(), py::arg("lookahead_tokens"),

@@ -27,6 +27,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """What the config classes fill in when a published config leaves it out."""
 
 
+SECTION_DEFAULTS: dict[str, dict[str, Any]] = {
+    **{
+        model_type: {"num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32}
+        for model_type in ("llama", "mistral", "mixtral", "qwen2")
+    },
+    "phi3": {"num_hidden_layers": 32, "hidden_size": 3072, "num_attention_heads": 32},
+}
+"""Sizes that the sections of multimodal configs leave to their class (LLaVA-1.5)."""
+
+
 class GroupedQueryAttention:
     """Decoders of Llama's kind: ``num_key_value_heads`` may be all, some or one."""
 
@@ -39,6 +49,7 @@ class GroupedQueryAttention:
             "arcee",
             "cohere",
             "dbrx",
+            "doge",
             "ernie4_5",
             "ernie4_5_moe",
             "exaone",
@@ -83,7 +94,10 @@ class GroupedQueryAttention:
         if config.model_type == "glm4_moe":
             # modeling_glm4_moe.py: whole elements, also where heads do not divide the width.
             config = config.with_defaults({"head_dim": config.hidden // config.heads})
-        return read_layout(config.with_defaults(DEFAULTS.get(config.model_type or "", {})))
+        defaults = DEFAULTS.get(config.model_type or "", {})
+        if config.outer.get("model_type") != config.model_type:
+            defaults = SECTION_DEFAULTS.get(config.model_type or "", {}) | defaults
+        return read_layout(config.with_defaults(defaults))
 
 
 @hookimpl

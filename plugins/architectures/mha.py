@@ -22,10 +22,13 @@ class MultiHeadAttention:
             "gpt_neox",
             "gpt_neox_japanese",
             "gptj",
+            "gradium_phonon_tts",
+            "mpt",
             "olmo",
             "opt",
             "persimmon",
             "phi",
+            "pocket_tts",
             "stablelm",
             "xglm",
         }

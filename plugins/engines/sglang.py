@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
+from kvprof.plugins.engines.sglang_compressed import compressed_plan
 from kvprof.plugins.engines.sglang_formats import sglang_layout
 from msgspec import Struct
 from msgspec.structs import replace
@@ -58,10 +59,7 @@ class Sglang:
         """Place tokens, windows and states, each in a pool of its own."""
         found = cache_groups(layout)
         if any(is_compressor(group.cache) for group in found):
-            raise UsageError(
-                "kvprof does not know SGLang's pools of compressed attention (DeepSeek V4)",
-                hint="Try --engine vllm or --engine paged.",
-            )
+            return compressed_plan(found, layout, limits)
         if limits.speculative and any(isinstance(group.cache.keep, Once) for group in found):
             raise UsageError(
                 "--speculative: kvprof does not know SGLang's buffers of states between drafted "

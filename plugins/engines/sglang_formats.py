@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from kvprof.binding import bind_cache
 from kvprof.config import ModelConfig
 from kvprof.conventions import (
     accept_dtype,
     accept_state,
+    bind_as,
+    compressor_window,
     is_indexer,
     is_latent,
     keys_and_values,
@@ -18,10 +19,11 @@ from kvprof.conventions import (
     with_caches,
 )
 from kvprof.dtypes import Dtypes
-from kvprof.layout import Bound, Cache, CacheLayout, Once
+from kvprof.layout import Bound, Cache, CacheLayout, Once, Tail
 
 _DTYPES = ("bfloat16", "fp8_e4m3", "fp8_e5m2", "nvfp4")
 _SPARSE_DTYPES = ("bfloat16", "fp8_e4m3", "fp8_ds_mla")
+_RECORD = "fp8_ds_mla_v4"
 _STATES = frozenset(
     {"mamba1", "mamba2", "gated_delta_net", "kda", "short_convolution", "lightning"}
 )
@@ -47,7 +49,7 @@ def sglang_layout(layout: CacheLayout) -> CacheLayout:
         state=bound.dtypes.state if bound.state_dtype_asked else "auto",
         model=runs_in,
     )
-    return with_caches(layout, lambda cache: (_kept(cache, chosen, bound.config, sparse),))
+    return with_caches(layout, lambda cache: _kept(cache, chosen, bound.config, sparse))
 
 
 def _runs_in(config: ModelConfig) -> str:
@@ -59,6 +61,9 @@ def _runs_in(config: ModelConfig) -> str:
 
 
 def _cache_dtype(bound: Bound, sparse: bool) -> str | None:
+    if bound.config.model_type == "deepseek_v4":
+        accept_dtype("sglang", bound, ("fp8_e4m3", _RECORD))
+        return _RECORD  # deepseek_v4_memory_pool.py, DeepSeekV4SingleKVPool
     accept_dtype("sglang", bound, _SPARSE_DTYPES if sparse else _DTYPES)
     dtype = bound.dtypes.cache if bound.cache_dtype_asked else modelopt_dtype(bound.config)
     if not bound.cache_dtype_asked and dtype != "fp8_e4m3":
@@ -67,7 +72,12 @@ def _cache_dtype(bound: Bound, sparse: bool) -> str | None:
     return "fp8_ds_mla" if sparse and dtype == "fp8_e4m3" else dtype
 
 
-def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, sparse: bool) -> Cache:
+def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, sparse: bool) -> tuple[Cache, ...]:
+    """A cache as SGLang keeps it; nothing when it does not."""
+    if cache.key.endswith("_overlap"):
+        return ()  # in the ring of the compressor
+    if isinstance(cache.keep, Tail):
+        return (compressor_window("sglang", config, cache),)
     if isinstance(cache.keep, Once):
         accept_state("sglang", config, cache, _STATES)
         # configs/mamba_utils.py: convolutions in bfloat16, states in float32 unless the config
@@ -75,8 +85,8 @@ def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, sparse: bool) -> Ca
         state = chosen.state
         if state == "auto":
             state = named_dtype(config, "mamba_ssm_dtype", "float32")
-        return bind_cache(cache, replace(chosen, model="bfloat16", state=state))
+        return (bind_as("sglang", cache, replace(chosen, model="bfloat16", state=state)),)
     plain = replace(chosen, state=chosen.model)
     if is_indexer(cache):
         plain = replace(plain, cache="fp8_ds_mla" if sparse else chosen.model)
-    return bind_cache(keys_and_values(cache), plain)
+    return (bind_as("sglang", keys_and_values(cache), plain),)

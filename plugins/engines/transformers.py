@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from kvprof.allocation import Grow
 from kvprof.binding import bind
-from kvprof.conventions import keys_and_values, with_caches
+from kvprof.conventions import accept_dtype, keys_and_values, with_caches
 from kvprof.hookspecs import hookimpl
 from kvprof.layout import All, Bound, Cache, CacheLayout, Chunk, Dims, Field, Last
 from kvprof.plan import AllocationPlan, Limits
 
+_DTYPES = ("float32", "float16", "bfloat16")
+"""A dynamic cache keeps what attention gives it, and attention has no kernels for 8-bit floats."""
 _EXACT_CONVOLUTIONS = frozenset({"cca", "ngrams"})
 """Caches whose convolution keeps the inputs it needs; all others keep a column more."""
 
@@ -23,12 +25,14 @@ class Transformers:
 
     name = "transformers"
     summary = "Hugging Face transformers: what its dynamic caches keep between steps"
+    describes = "5.23"
 
     def convention(self, layout: CacheLayout) -> CacheLayout:
         """Keep what the library keeps: general rules first, then those of the model's family."""
         bound = layout.bound
         if bound is None:
             return layout
+        accept_dtype("transformers", bound, _DTYPES)
         family = FAMILIES.get(bound.config.model_type or "", Family())
         if not bound.state_dtype_asked:
             states = bound.dtypes.model if family.model_dtype_states else "float32"

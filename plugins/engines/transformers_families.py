@@ -113,6 +113,13 @@ def _window_twice(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
     return (replace(cache, fields=(*cache.fields, *values)),)
 
 
+def _window_and_newest(cache: Cache, bound: Bound) -> tuple[Cache, ...]:
+    """A published ``sliding_window_size`` counts the tokens before the newest one."""
+    if cache.key != "sliding_attention" or not bound.config.fields.get("sliding_window_size"):
+        return (cache,)
+    return (replace(cache, keep=Last(bound.config.integer("sliding_window_size"))),)
+
+
 _INKLING = Family(_float32(*(f"{name}_conv_state" for name in ("k", "v", "attention", "mlp"))))
 
 FAMILIES = {
@@ -125,6 +132,8 @@ FAMILIES = {
     "gpt_neo": Family(_whole_windows),  # configuration_gpt_neo.py has no sliding_window
     "inkling2_text": _INKLING,
     "inkling_text": _INKLING,  # modeling_inkling.py, ShortConv1d
+    # configuration_mimo_v2_flash.py: sliding_window = sliding_window_size + 1
+    "mimo_v2_flash": Family(_window_and_newest),
     "minimax": Family(model_dtype_states=True),  # modeling_minimax.py, MiniMaxCache
     # modeling_moonshine.py: every attention sets the KV heads of the config that all share
     "moonshine": Family(_encoder_heads),

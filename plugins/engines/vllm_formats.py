@@ -9,23 +9,22 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from kvprof.binding import bind_cache
 from kvprof.config import ModelConfig
 from kvprof.conventions import (
     accept_dtype,
     accept_state,
+    bind_as,
+    compressor_window,
     is_indexer,
     is_latent,
     keys_and_values,
     model_dtype,
     modelopt_dtype,
     named_dtype,
-    overlaps,
     with_caches,
 )
 from kvprof.dtypes import PER_TOKEN_HEAD, Dtypes
-from kvprof.errors import UsageError
-from kvprof.layout import MODEL, Bound, Cache, CacheLayout, Field, Last, Once, Tail
+from kvprof.layout import MODEL, Bound, Cache, CacheLayout, Field, Once, Tail
 
 _ATTENTION_DTYPES = (  # flash_attn.py, flashinfer.py, triton_attn.py
     "float16",
@@ -98,30 +97,16 @@ def _kept(cache: Cache, chosen: Dtypes, config: ModelConfig, latent: bool) -> tu
     """A cache as vLLM keeps it; nothing when it does not."""
     if isinstance(cache.keep, Once):
         accept_state("vllm", config, cache, _STATES)
-        return (bind_cache(cache, replace(chosen, state=_state_dtype(cache, chosen, config))),)
+        return (bind_as("vllm", cache, replace(chosen, state=_state_dtype(cache, chosen, config))),)
     if cache.key.endswith("_overlap"):
         return ()  # in the window of the compressor
     if isinstance(cache.keep, Tail):
-        if config.model_type != "deepseek_v4":  # V4.1, GLM-5.3 and others keep rings
-            raise UsageError(
-                f"kvprof does not know how vllm keeps {cache.key!r} of {config.name!r}",
-                hint="Try --engine paged.",
-            )
-        return (_compressor_window(cache, cache.keep.n),)
+        return (compressor_window("vllm", config, cache),)
     plain = replace(chosen, state=chosen.model)
     if is_indexer(cache):
         # 132 B beside latents, whatever their dtype; models/minimax_m3 keeps the model's.
         plain = replace(plain, cache="fp8_ds_mla" if latent else chosen.model)
-    return (bind_cache(keys_and_values(cache), plain),)
-
-
-def _compressor_window(cache: Cache, group: int) -> Cache:
-    """The raw keys and gates of one group, or of two that overlap, in float32.
-
-    models/deepseek_v4/compressor.py: a window of ``coff * compress_ratio`` tokens.
-    """
-    fields = tuple(replace(field, dtype="float32", role="float32") for field in cache.fields)
-    return replace(cache, fields=fields, keep=Last(group * (2 if overlaps(cache) else 1)))
+    return (bind_as("vllm", keys_and_values(cache), plain),)
 
 
 def _state_dtype(cache: Cache, chosen: Dtypes, config: ModelConfig) -> str:

@@ -544,6 +544,7 @@ class ReplayPart:
         rows_per_block: int,
         base_rows: int = 0,
         padding_bytes: int = 0,
+        ring_rows: int = 0,
     ) -> None: ...
 
 @final

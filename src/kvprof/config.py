@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from kvprof.errors import ConfigError
 from kvprof.field_reads import FieldReads
-from kvprof.spellings import other_spellings, spelled
+from kvprof.spellings import described, other_spellings, spelled
 
 MAX_DIMENSION = 2**31 - 1
 MAX_LAYERS = 10_000
@@ -83,8 +83,7 @@ class ModelConfig(Struct, frozen=True):
             if value is not None:
                 return self.whole_number(name, value, minimum)
         if default is None:
-            wanted = " or ".join(dict.fromkeys(spelled(names)))
-            self.refuse(f"has no {wanted}", hint="The layout cannot be known without it.")
+            self.refuse(f"has no {described(names)}", hint="The layout cannot be known without it.")
         return default
 
     def whole_number(self, name: str, value: Any, minimum: int = 1) -> int:
@@ -188,8 +187,9 @@ class ModelConfig(Struct, frozen=True):
     def kv_heads(self) -> int:
         """KV heads: given, 1 for ``multi_query``, else one per query head; they must divide."""
         heads = self.heads
-        if self.value("attn_config.attn_type") == "multihead_attention":
-            return heads
+        attention = self.value("attn_config.attn_type")
+        if attention in ("multihead_attention", "multiquery_attention"):  # MPT
+            return heads if attention == "multihead_attention" else 1
         if self.flag("multi_query", default=False) and not self.flag(
             "new_decoder_architecture", default=False
         ):

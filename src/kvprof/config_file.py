@@ -60,8 +60,8 @@ def read_document(path: str | Path) -> tuple[Any, str, str]:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
             f"cannot read the config {str(file)!r}: {reason}",
-            hint="--config takes a config.json or its folder, and except in `kvprof check` a GGUF "
-            "file, - or a Hugging Face id; --model takes a name of `kvprof list models`.",
+            hint="--config takes a config.json, its folder, - or a Hugging Face id, and except in "
+            "`kvprof check` a GGUF file; --model takes a name of `kvprof list models`.",
         ) from None
     named_after_folder = file.name == "config.json" and file.resolve().parent.name
     return decode_document(raw, str(file)), named_after_folder or file.stem, str(file)

@@ -7,10 +7,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from kvprof.binding import bind_cache
 from kvprof.config import ModelConfig
-from kvprof.dtypes import canonical_dtype
+from kvprof.dtypes import Dtypes, canonical_dtype
 from kvprof.errors import UsageError
-from kvprof.layout import Bound, Cache, CacheLayout, Layer, Tail
+from kvprof.layout import Bound, Cache, CacheLayout, Last, Layer, Tail
 
 _MODELOPT_FORMATS = {"fp8": "fp8_e4m3", "nvfp4": "nvfp4"}
 
@@ -56,6 +57,26 @@ def overlaps(cache: Cache) -> bool:
     return any(dim == ("series", 2) for field in cache.fields for dim in field.dims)
 
 
+def compressor_window(engine: str, config: ModelConfig, cache: Cache) -> Cache:
+    """A compressor's tail of n tokens as serving engines keep it: keys and gates in float32.
+
+    Of one group, or of two that overlap (vLLM models/deepseek_v4/compressor.py; SGLang mem_cache/
+    deepseek_v4_memory_pool.py, get_compress_state_ring_size).
+
+    Raises
+    ------
+    UsageError
+        When the family is not DeepSeek V4: what others keep is not known.
+    """
+    if config.model_type != "deepseek_v4" or not isinstance(cache.keep, Tail):
+        raise UsageError(
+            f"kvprof does not know how {engine} keeps {cache.key!r} of {config.name!r}",
+            hint="Try --engine paged.",
+        )
+    fields = tuple(replace(field, dtype="float32", role="float32") for field in cache.fields)
+    return replace(cache, fields=fields, keep=Last(cache.keep.n * (2 if overlaps(cache) else 1)))
+
+
 def keys_and_values(cache: Cache) -> Cache:
     """Keys and values apart, also where a model makes both of one thing (Gemma 4)."""
     if [field.name for field in cache.fields] != ["kv"]:
@@ -89,6 +110,23 @@ def accept_dtype(engine: str, bound: Bound, accepted: Sequence[str]) -> None:
             f"{bound.config.name!r}",
             hint=f"It has auto, {', '.join(accepted)}.",
         )
+
+
+def bind_as(engine: str, cache: Cache, dtypes: Dtypes) -> Cache:
+    """A cache in the dtypes that an engine chose.
+
+    Raises
+    ------
+    UsageError
+        When it cannot be held in them; it says that the engine chose so.
+    """
+    try:
+        return bind_cache(cache, dtypes)
+    except UsageError as error:
+        raise UsageError(
+            f"{engine} keeps {cache.key!r} of this model in {dtypes.cache}: {error.args[0]}",
+            hint=error.hint,
+        ) from None
 
 
 def accept_state(engine: str, config: ModelConfig, cache: Cache, accepted: frozenset[str]) -> None:

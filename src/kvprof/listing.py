@@ -103,6 +103,7 @@ def _row(model: CatalogueModel) -> CatalogueRow:
         source=model.source,
         confidence=model.confidence,
         note=note,
+        config=model.config,
     )
 
 

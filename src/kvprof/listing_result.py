@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 
@@ -9,7 +11,8 @@ class CatalogueRow(Struct, frozen=True):
     """One model of the catalogue, with what it keeps in bfloat16.
 
     ``comparable_kib_per_token`` counts as the published figure does, ``published_agrees`` says
-    whether they are equal; ``note`` why not.
+    whether they are equal; ``note`` why not. ``config`` are the fields of the model's config that
+    decide what it keeps.
     """
 
     name: str
@@ -29,6 +32,7 @@ class CatalogueRow(Struct, frozen=True):
     source: str
     confidence: str
     note: str | None
+    config: dict[str, Any]
 
 
 class ArchitectureRow(Struct, frozen=True):

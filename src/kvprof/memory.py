@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kvprof.dtypes import ELEMENT_BITS, canonical_dtype
 from kvprof.errors import UsageError
 from kvprof.inputs import STDIN_SOURCE
 from kvprof.model import Model
 from kvprof.registry import registry
 from kvprof.units import MAX_BYTES, format_bytes, parse_bytes
+from kvprof.weights import library_bytes, parameter_bytes, stated_bytes
 
 _INDEX = "model.safetensors.index.json"
 _MAX_INDEX_BYTES = 64 * 2**20
@@ -45,10 +45,11 @@ def cache_memory(
 def weights_bytes(given: str | None, model: Model) -> int | None:
     """Bytes of the weights: a size, or ``auto``.
 
-    ``auto`` takes what is surest for where the config came from: the parameter count of the
-    catalogue times the config's dtype, the tensors in the header of a GGUF file, or ``total_size``
-    in ``model.safetensors.index.json`` (else the tensors of ``model.safetensors``) beside the
-    config or in its repository on the Hugging Face Hub.
+    ``auto`` takes the first that there is: the parameter count of the catalogue; the tensors in the
+    header of a GGUF file, or ``total_size`` in ``model.safetensors.index.json`` (else the tensors
+    of ``model.safetensors``) beside the config or in its repository on the Hugging Face Hub; a
+    count that the config states; those of the model that transformers makes of the config, where it
+    is installed. A count is times the config's dtype.
 
     Raises
     ------
@@ -61,12 +62,17 @@ def weights_bytes(given: str | None, model: Model) -> int | None:
         return None
     if given != "auto":
         return parse_bytes(given)
-    found = _found_bytes(model)
+    why = ""
+    found = _found_bytes(model) or stated_bytes(model.config)
+    if found is None:
+        found, why = library_bytes(model.config)
     if found is None:
         raise UsageError(
-            f"--weights auto cannot tell the weights of {model.config.name!r}: neither a parameter "
-            f"count in the catalogue nor {_INDEX} beside the config",
-            hint="Give their bytes, e.g. --weights 16GiB.",
+            f"--weights auto cannot tell the weights of {model.config.name!r}: no parameter count "
+            f"in the catalogue or the config, no {_INDEX} or model.safetensors beside the config, "
+            f"and {why}",
+            hint="Give their bytes, e.g. --weights 16GiB, or a GGUF file as --config, or let "
+            "transformers count the parameters: pip install 'kvprof[transformers]'.",
         )
     return found
 
@@ -115,5 +121,4 @@ def _catalogue_bytes(model: Model) -> int | None:
     row = registry().models.get(model.config.name)
     if row is None or row.parameters is None:
         return None
-    dtype = canonical_dtype(model.config.dtype or "bfloat16", option="the config's dtype")
-    return row.parameters * ELEMENT_BITS[dtype] // 8
+    return parameter_bytes(row.parameters, model.config.dtype)

@@ -7,10 +7,10 @@ from msgspec import Struct
 from kvprof.config import ModelConfig
 from kvprof.errors import ConfigError, PluginError
 from kvprof.hookspecs import Architecture
+from kvprof.inference import infer_layout, refuse_unkept
 from kvprof.inputs import config_named, model_named
 from kvprof.labels import label_of
 from kvprof.layout import CacheLayout
-from kvprof.reader import read_layout
 from kvprof.registry import Offered, call_plugin, registry
 
 GENERAL_READER = "general reader"
@@ -27,6 +27,8 @@ class Model(Struct, frozen=True):
         Who read the config: ``plugin (distribution version)``.
     inferred
         Whether no plugin claims the model type, so that its fields alone were read.
+    inferred_from
+        The fields that were read then.
     """
 
     config: ModelConfig
@@ -34,6 +36,7 @@ class Model(Struct, frozen=True):
     architecture: str
     plugin: str
     inferred: bool
+    inferred_from: tuple[str, ...] = ()
 
 
 def reference_model(architecture: str) -> Model:
@@ -91,11 +94,13 @@ def lay_out(config: ModelConfig, offered: Offered[Architecture] | None = None) -
 
 
 def _inferred(config: ModelConfig) -> Model:
+    refuse_unkept(config)
     try:
-        layout = read_layout(config)
+        layout, fields = infer_layout(config)
     except ConfigError as error:
         raise registry().unclaimed(config, f"its fields do not say enough: {error}") from None
-    return Model(config, layout, label_of(layout) or "unknown", GENERAL_READER, inferred=True)
+    label = label_of(layout) or "unknown"
+    return Model(config, layout, label, GENERAL_READER, inferred=True, inferred_from=fields)
 
 
 def _plugin_layout(config: ModelConfig, offered: Offered[Architecture]) -> CacheLayout:

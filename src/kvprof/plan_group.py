@@ -15,12 +15,17 @@ _ROW_SHARES = ("kept", "window_slack", "lookahead", "tail", "state_alignment")
 
 
 class Part(Struct, frozen=True):
-    """The pages of one cache in a group: ``[layers, blocks, page_bytes]``, rows in segments."""
+    """The pages of one cache in a group: ``[layers, blocks, page_bytes]``, rows in segments.
+
+    ``ring_rows``: each block has a ring of so many rows, which its tokens overwrite in turn, and
+    not a row for each (SGLang's compressors); 0: no ring.
+    """
 
     cache: Cache
     layers: tuple[int, ...]
     page_bytes: int
     segments: tuple[Segment, ...]
+    ring_rows: int = 0
 
 
 class Holding(Struct, frozen=True):
@@ -38,7 +43,8 @@ class Holding(Struct, frozen=True):
     in_flight_tokens
         Tokens being computed, whose blocks a window cannot free yet: what is planned for.
     retained_tokens
-        Tokens kept behind each window, for draft layers that see them again.
+        Tokens kept behind each window, for draft layers that see them again (vLLM) or for prompts
+        that share a beginning (SGLang).
     window_step
         Rows that leave a window are freed so many at a time (SGLang), and each window holds w rows
         or more; 0: as soon as they have left.
@@ -128,7 +134,8 @@ class PlanGroup(Struct, frozen=True):
         made = needed.stop
         match self.keep:
             case Last(n) if step := self.holding.window_step:
-                return range(max(0, made - n) // step * step, made)
+                first = made - n - self.holding.retained_tokens
+                return range(max(0, first) // step * step, made)
             case Last(n):
                 return range(max(0, made - n + 1 - self.holding.retained_tokens), made)
             case Chunk(n):
@@ -191,7 +198,11 @@ class PlanGroup(Struct, frozen=True):
                 extra = int(self.block_size > 1)  # a window may start inside a block
             case Chunk(n):
                 length = min(n + holding.in_flight_tokens, length)
-        return -(-length // self.block_size) + extra
+        planned = -(-length // self.block_size) + extra
+        if holding.window_step:
+            begun = -(-self._slots_end(tokens, encoder_tokens) // self.block_size)
+            return min(planned, begun)
+        return planned
 
     def wastes(self, tokens: int, encoder_tokens: int = 0) -> dict[str, int]:
         """Bytes of one sequence's blocks by name; ``kept`` are those of rows that are needed."""
@@ -209,6 +220,8 @@ class PlanGroup(Struct, frozen=True):
 
     def rows_in(self, part: Part) -> int:
         """Rows of a part in each block."""
+        if part.ring_rows:
+            return part.ring_rows
         if part.cache.entry_tokens == self.entry_tokens:
             return self.rows_per_block
         return max(1, self.block_size // part.cache.entry_tokens)
@@ -220,6 +233,8 @@ class PlanGroup(Struct, frozen=True):
         blocks = self.blocks(tokens, encoder_tokens)
         if not blocks:
             return 0, 0, 0, 0, 0
+        if part.ring_rows:
+            return self._ring_shares(part, tokens, blocks)
         if isinstance(self.keep, Once):
             return 1, 0, len(blocks) - 1, 0, 0
         per_block = self.rows_in(part)
@@ -237,6 +252,15 @@ class PlanGroup(Struct, frozen=True):
             tail = min(unfilled, -(kept.stop + ahead) % base_rows)
         before = kept.start - blocks.start * per_block
         return len(kept), before, ahead, tail, unfilled - tail
+
+    def _ring_shares(
+        self, part: Part, tokens: int, blocks: range
+    ) -> tuple[int, int, int, int, int]:
+        """The same of rings: what their tokens have written is needed or outdated."""
+        spans = (tokens - block * self.block_size for block in blocks)
+        written = sum(max(0, min(part.ring_rows, span)) for span in spans)
+        kept = len(held(part.cache, tokens))
+        return kept, written - kept, 0, len(blocks) * part.ring_rows - written, 0
 
 
 def _peak_chunk_blocks(made: int, period: int, most: int, per_block: int) -> int:

@@ -90,12 +90,12 @@ class Registry(Struct, frozen=True):
         known = sorted({t for o in self.architectures.values() for t in o.what.model_types})
         model_type = (config.model_type or "")[:60]
         nearest = _nearest(model_type, known)
-        meant = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+        meant = f"Did you mean {' or '.join(nearest)}? " if nearest else ""
         claimed = f"model_type {model_type!r} is claimed by no plugin, and"
         return ConfigError(
             f"{claimed if model_type else 'no model_type is given, and'} {why}",
-            hint=f"Known model types: {', '.join(known)}.{meant}\n"
-            f"Or take a family's reference model with --arch {'|'.join(self.architectures)}.",
+            hint=f"{meant}{len(known)} model types are known. Or take a family's reference model "
+            "with --arch; `kvprof list architectures` shows them all.",
         )
 
 

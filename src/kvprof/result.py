@@ -14,8 +14,11 @@ from kvprof.field_reads import FieldRead
 Number = int | float
 
 
-class ModelFacts(Struct, frozen=True):
-    """Which model, from where, read by whom."""
+class ModelFacts(Struct, frozen=True, omit_defaults=True):
+    """Which model, from where, read by whom.
+
+    ``inferred_from`` are the fields that were read when no plugin claims the model type.
+    """
 
     name: str
     source: str
@@ -23,6 +26,7 @@ class ModelFacts(Struct, frozen=True):
     architecture: str
     plugin: str
     inferred: bool
+    inferred_from: tuple[str, ...] = ()
 
 
 class SizeBytes(Struct, frozen=True):

@@ -228,6 +228,7 @@ def model_facts(model: Model) -> ModelFacts:
         model.architecture,
         model.plugin,
         model.inferred,
+        model.inferred_from,
     )
 
 

@@ -11,6 +11,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "n_layer",
         "n_layers",
         "num_layers",
+        "num_transformer_layers",
         "layers",
     ),
     "heads": (
@@ -32,14 +33,22 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "emb_dim",
         "embed_dim",
         "model_dim",
+        "n_embed",
+        "dim",
     ),
     "kv_heads": (
         "decoder_num_key_value_heads",
         "attn_config.kv_n_heads",
+        "num_key_value_heads_per_layer",
         "num_key_value_heads",
         "num_kv_heads",
+        "n_kv_heads",
+        "kv_heads",
+        "kv_n_heads",
+        "n_kv_head",
         "n_head_kv",
         "num_query_groups",
+        "num_kv_groups",
         "num_attention_groups",
         "multi_query_group_num",
     ),
@@ -51,6 +60,7 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
         "d_kv",
         "dim_head",
         "d_head",
+        "head_size",
     ),
     "window": ("sliding_window", "sliding_window_size", "attention_window_size"),
     "cross_kv_heads": ("cross_num_key_value_heads",),
@@ -79,6 +89,28 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
 }
 """One meaning, the field names under which published configs spell it, first match wins."""
 
+MEANINGS = {
+    "layers": "number of layers",
+    "heads": "number of attention heads",
+    "hidden": "hidden size",
+    "kv_heads": "number of KV heads",
+    "head_dim": "head size",
+    "window": "size of the window",
+    "d_state": "size of the state",
+    "d_conv": "width of the convolution",
+    "ssm_heads": "number of state-space heads",
+    "ssm_head_dim": "size of a state-space head",
+}
+"""What fields with many spellings are, for people."""
+_FEW = 2
+_SEEN_MOST = (
+    "num_hidden_layers",
+    "n_layer",
+    "num_attention_heads",
+    "n_head",
+    "num_key_value_heads",
+)
+
 _FIRST_MEANING = {name: names for names in reversed(SPELLINGS.values()) for name in names}
 """The spellings of what a field means first: some stand for a second thing in other families."""
 
@@ -86,6 +118,20 @@ _FIRST_MEANING = {name: names for names in reversed(SPELLINGS.values()) for name
 def spelled(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of fields, with those that are meanings replaced by all their spellings."""
     return tuple(spelling for name in names for spelling in SPELLINGS.get(name, (name,)))
+
+
+def described(names: tuple[str, ...]) -> str:
+    """Names of fields for a message: what a meaning is called, and a few of its spellings."""
+    return " or ".join(_described(name) for name in dict.fromkeys(names))
+
+
+def _described(name: str) -> str:
+    spellings = SPELLINGS.get(name, (name,))
+    if len(spellings) <= _FEW:
+        return " or ".join(spellings)
+    seen = [s for s in spellings if s in _SEEN_MOST] or list(spellings)
+    meaning = MEANINGS.get(name, name)
+    return f"{meaning} ({', '.join(seen[:2])}, ...; {len(spellings)} spellings)"
 
 
 def other_spellings(name: str) -> tuple[str, ...]:

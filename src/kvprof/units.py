@@ -14,6 +14,7 @@ MAX_BYTES = 2**60
 _LIKE_LENGTHS = "Write it like 32x512,8x4k: 32 sequences of 512 tokens and 8 of 4k."
 
 _NUMBER = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)", re.ASCII)
+_MANY_DIGITS = re.compile(r"\d{19,}(?:\.\d*)?\s*[A-Za-z]*$", re.ASCII)
 _BYTE_UNITS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgtp", start=1):
     _BYTE_UNITS[f"{_letter}ib"] = _BYTE_UNITS[_letter] = 1024**_power
@@ -26,6 +27,8 @@ _DECIMAL_PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
 def _parse(text: str, units: dict[str, int], what: str, maximum: int) -> int:
+    if _MANY_DIGITS.match(text.strip()):
+        raise _unusable(text, "too large", what, maximum)
     match = _NUMBER.fullmatch(text.strip())
     scale = units.get(match[2].lower()) if match else None
     if match is None or scale is None:
@@ -34,12 +37,20 @@ def _parse(text: str, units: dict[str, int], what: str, maximum: int) -> int:
             f"{shown!r} is not a number of {what}", hint=f"Write it like {_like(what)}."
         )
     value = Fraction(match[1]) * scale
-    if value.denominator != 1 or value > maximum:
-        raise UsageError(
-            f"{text!r} is not a usable number of {what}: it must be whole and at most {maximum}",
-            hint=f"Write it like {_like(what)}.",
-        )
+    if value > maximum:
+        raise _unusable(text, "too large", what, maximum)
+    if value.denominator != 1:
+        raise _unusable(text, "not whole", what, maximum)
     return int(value)
+
+
+def _unusable(text: str, why: str, what: str, maximum: int) -> UsageError:
+    shown = text if len(text) <= 40 else f"{text[:40]}..."
+    return UsageError(
+        f"{shown!r} is not a usable number of {what}: it is {why}; it must be whole and at most "
+        f"{maximum}",
+        hint=f"Write it like {_like(what)}.",
+    )
 
 
 def _like(what: str) -> str:

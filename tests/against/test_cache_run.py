@@ -134,6 +134,100 @@ def test_what_cannot_be_run_is_a_fault_of_the_config(fields, why):
         run_caches(LLAMA | fields, "bfloat16", (5,))
 
 
+def test_an_unknown_activation_is_named():
+    with pytest.raises(ConfigError, match="knows no hidden_act 'situ'"):
+        run_caches(LLAMA | {"hidden_act": "situ"}, "bfloat16", (5,))
+
+
+def test_of_rwkv_each_tensor_has_all_layers():
+    rwkv = {"model_type": "rwkv", "hidden_size": 32, "num_hidden_layers": 3, "vocab_size": 64}
+    # Two shifted inputs in bfloat16, three sums in float32.
+    run = run_caches(rwkv, "bfloat16", (5,))
+    assert run.layer_bytes == {5: (32 * (2 * 2 + 3 * 4),) * 3}
+
+
+def test_states_beside_the_layers_are_counted():
+    minimax = LLAMA | {
+        "model_type": "minimax",
+        "layer_types": ["full_attention", "linear_attention", "full_attention"],
+        "head_dim": 16,
+        "num_local_experts": 2,
+    }
+    # (K + V) x 2 x 16 x 2 B per token; 4 heads of 16 x 16 in bfloat16.
+    run = run_caches(minimax, "bfloat16", (5,))
+    assert run.layer_bytes == {5: (640, 2048, 640)}
+
+
+def test_cross_attention_to_images_has_something_to_read():
+    rope = {"rope_type": "default", "rope_theta": 10000.0}
+    text = LLAMA | {"model_type": "mllama_text_model", "rope_parameters": rope}
+    text |= {"cross_attention_layers": [1], "pad_token_id": 1, "head_dim": 16}
+    vision = {"num_hidden_layers": 1, "num_global_layers": 1, "hidden_size": 64}
+    vision |= {"attention_heads": 4, "intermediate_size": 64, "intermediate_layers_indices": [0]}
+    mllama = {"model_type": "mllama", "text_config": text, "vision_config": vision}
+    # (K + V) x 2 x 16 x 2 B per token, or position of the encoder.
+    run = run_caches(mllama, "bfloat16", (5,))
+    assert run.layer_bytes == {5: (640, ENCODER_TOKENS * 128, 640)}
+
+
+OF_THE_CLASS = {
+    # Its classes say 64 layers of experts and a hidden size of 4096.
+    "jamba": {"model_type": "jamba"},
+    "zamba2": {"model_type": "zamba2", "n_mamba_heads": 80, "mamba_headdim": 64},
+    # Its class fills in the padding word 32000, its own vocabulary is made small.
+    "phi3": LLAMA | {"model_type": "phi3", "head_dim": 16, "vocab_size": 32064},
+    # Its class reads `head_dim`, and no `attention_head_dim`.
+    "nemotron_h": {
+        "model_type": "nemotron_h",
+        "num_hidden_layers": 2,
+        "hybrid_override_pattern": "M*",
+        "hidden_size": 8192,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "attention_head_dim": 128,
+        "mamba_num_heads": 256,
+        "mamba_head_dim": 64,
+        "n_groups": 8,
+        "ssm_state_size": 128,
+        "conv_kernel": 4,
+        "expand": 2,
+        "vocab_size": 131072,
+    },
+    # Published without the section in which the library looks for the language model.
+    "step3p7": SLIDING | {"model_type": "step3p7", "hidden_size": 4096},
+    # Its class adds the query to this spelling of a window.
+    "mimo_v2_flash": LLAMA
+    | {
+        "model_type": "mimo_v2_flash",
+        "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+        "sliding_window": 128,
+        "sliding_window_size": 128,
+        "head_dim": 48,
+        "v_head_dim": 32,
+        "swa_num_key_value_heads": 4,
+        "swa_head_dim": 48,
+        "swa_v_head_dim": 32,
+    },
+}
+
+
+@needs_engine
+@pytest.mark.parametrize("name", OF_THE_CLASS)
+def test_what_a_config_leaves_to_its_class_is_made_small_too(name):
+    results = agreement(OF_THE_CLASS[name], name=name, source="a test")
+    assert [problem for result in results for problem in result.problems] == []
+
+
+@needs_engine
+def test_another_version_than_the_engine_describes_is_named_where_they_differ(monkeypatch):
+    engine = registry().engine("transformers").what
+    monkeypatch.setattr(type(engine), "describes", "4.2")
+    monkeypatch.setattr(type(engine), "convention", lambda self, layout: layout)
+    below, above, _ = agreement(SLIDING, name="tiny", source="a test")
+    assert below.problems == ()
+    assert above.problems[-1].startswith("the engine transformers describes transformers 4.2, and")
+
+
 @needs_engine
 @pytest.mark.parametrize("config", [LLAMA, SLIDING, "gqa", "sliding"])
 def test_the_kit_accepts_what_agrees(config):

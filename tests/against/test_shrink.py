@@ -118,13 +118,21 @@ def test_heads_still_divide_the_hidden_size_where_another_head_size_is_given():
     }
 
 
+def test_rows_of_experts_stay_multiples_of_8():
+    # 2304 / 32 = 72; by 64 it would be 36, and of 2 bytes no multiple of 16.
+    config = {"hidden_size": 2304, "num_attention_heads": 32, "head_dim": 128}
+    assert shrink_config(config)["hidden_size"] == 36
+    assert shrink_config(config | {"num_experts": 256})["hidden_size"] == 72
+
+
 def test_an_odd_number_of_heads_stays():
     small = shrink_config({"hidden_size": 4544, "num_attention_heads": 71, "multi_query": True})
     assert (small["num_attention_heads"], small["hidden_size"]) == (71, 71 * 8)
 
 
-def test_what_images_go_through_stays_as_it_is():
-    vision = {"hidden_size": 1024, "num_attention_heads": 16}
+def test_of_what_images_go_through_only_the_layers_become_few():
+    vision = {"hidden_size": 1024, "num_attention_heads": 16, "depth": 2}
+    assert shrink_config({"vision_config": vision | {"depth": 47}})["vision_config"] == vision
     small = shrink_config({"text_config": dict(vision), "vision_config": dict(vision)})
     assert small["vision_config"] == vision
     assert small["text_config"]["hidden_size"] < 1024
@@ -135,6 +143,14 @@ def test_sections_of_rope_fit_the_smaller_head():
     small = shrink_config({"head_dim": 128, "rope_parameters": rope})
     # Half of a head is what they divide: 16 + 24 + 24 = 64.
     assert sum(small["rope_parameters"]["mrope_section"]) == small["head_dim"] // 2
+
+
+def test_sections_of_rope_that_cannot_be_halved_share_what_is_left():
+    # Qwen3.5: a quarter of 256 is rotated, 11 + 11 + 10 = 32 pairs; of 16 it is 2 pairs.
+    rope = {"mrope_section": [11, 11, 10], "partial_rotary_factor": 0.25}
+    small = shrink_config({"head_dim": 256, "rope_parameters": rope})
+    assert small["head_dim"] == 16
+    assert small["rope_parameters"]["mrope_section"] == [0, 0, 2]
 
 
 def test_rope_with_a_factor_for_each_dimension_becomes_plain():

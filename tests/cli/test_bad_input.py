@@ -137,9 +137,10 @@ def test_config_of_an_unknown_dtype(fails, tmp_path):
 def test_model_type_that_nobody_claims(refused):
     message = refused({"model_type": "deepseek_v4x", "hidden_size": 7168})
     assert "'deepseek_v4x' is claimed by no plugin" in message
-    assert "Known model types: " in message
+    assert "model types are known" in message
+    assert len(message) < 500, "not a list of all of them"
     assert "deepseek_v3" in message.split("Did you mean ")[1]
-    assert "--arch mha|" in message
+    assert "--arch" in message
 
 
 def test_model_type_that_nobody_claims_but_whose_fields_say_enough(results, tmp_path):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 
 import pytest
 
@@ -55,3 +56,20 @@ def test_a_config_that_agrees(results, tiny):
     layers = [{"layer": n, "expected_bytes": 768, "measured_bytes": 768} for n in (0, 1)]
     assert rows[0]["layers"] == layers
     assert all(row["agrees"] for row in rows)
+
+
+@pytest.mark.skipif("transformers" not in registry().engines, reason="no engine `transformers`")
+@pytest.mark.skipif(not INSTALLED, reason="transformers and torch are not installed")
+def test_a_config_of_standard_input(run_cli):
+    words = ("check", "--config", "-", "--against", "transformers", "--format", "json")
+    config = json.dumps(TINY)
+    done = subprocess.run(
+        [*run_cli.command, *words],
+        cwd=run_cli.folder,
+        env=run_cli.env,
+        input=config,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [row["model"] for row in json.loads(done.stdout)["results"]] == ["stdin"] * 3

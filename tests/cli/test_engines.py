@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 LOG = """\
 INFO 11-24 [core.py:140] Initializing a V1 LLM engine (v0.33.0) with config: model='google/gemma', \
 dtype=torch.bfloat16, max_seq_len=4096, tensor_parallel_size=1, kv_cache_dtype=auto, \
@@ -56,11 +58,13 @@ def test_settings_of_engines(results, fails):
     assert "vllm.prefix_caching=off" in fails(2, *size, "--engine-option", "prefix_caching")
 
 
-def test_ranks_drafts_and_batches(results, fails):
+def test_ranks_drafts_and_batches(run_cli, fails):
     size = ("size", "--model", "gpt-oss-20b", "--engine", "vllm", "--tokens", "32k")
-    (result,) = results(
-        *size, "--tensor-parallel", "8", "--speculative", "2", "--max-batched-tokens", "2k"
+    run = run_cli(
+        *(*size, "--tensor-parallel", "8", "--speculative", "2"),
+        *("--max-batched-tokens", "2k", "--format", "json"),
     )
+    (result,) = json.loads(run.stdout)["results"]
     assert (result["tensor_parallel"], result["speculative"]) == (8, 2)
     windowed, full = result["plan"]["groups"]
     assert windowed["page_bytes"] == 16 * 2 * 64 * 2, "one head of eight"
@@ -132,3 +136,47 @@ def test_profiles_of_what_the_allocator_follows(results, fails):
     assert pool["capacity"] == sum(pool.values()) - pool["capacity"]
     blocks = result["allocation"]["blocks"]
     assert result["plan"]["num_blocks"] == blocks + 1
+
+
+def test_an_engine_that_refuses_is_left_out_of_a_comparison(run_cli, fails):
+    # No latent, and 4-bit values with scales: of these three the logical engine alone has that.
+    size = ("size", "--model", "llama-3-8b", "--cache-dtype", "int4_per_token_head")
+    run = run_cli(*size, "--engine", "logical,transformers", "--format", "json")
+    assert run.exit_code == 0
+    assert [r["engine"] for r in json.loads(run.stdout)["results"]] == ["logical"]
+    assert "kvprof: warning: transformers is left out for llama-3-8b" in run.stderr
+    assert "no such cache" in run.stderr
+    message = fails(2, *size, "--engine", "transformers")
+    assert "It has auto, float32, float16, bfloat16." in message
+    fails(2, *size, "--engine", "transformers,transformers")
+
+
+def test_a_sequence_longer_than_the_longest_is_refused(results, fails):
+    size = ("size", "--model", "llama-3-8b", "--engine", "vllm", "--max-model-len", "2k")
+    message = fails(2, *size, "--tokens", "4k")
+    assert "--tokens 4096 is more than --max-model-len 2048" in message
+    assert results(*size)[0]["tokens"] == 2048, "what is not said follows what is"
+
+
+def test_options_that_do_nothing_are_said(run_cli):
+    run = run_cli("size", "--model", "llama-3-8b", "--speculative", "2")
+    assert run.exit_code == 0
+    assert "note: llama-3-8b has no draft layers of its own" in run.stderr
+    assert run_cli("size", "--model", "deepseek-v3", "--speculative", "1").stderr == ""
+    run = run_cli("size", "--model", "bart-large")
+    assert "counts 0 without --encoder-tokens; max_position_embeddings" in run.stderr
+    assert run_cli("size", "--model", "bart-large", "--encoder-tokens", "9").stderr == ""
+
+
+def test_a_log_of_another_model_is_said(run_cli):
+    (run_cli.folder / "log.txt").write_text(LOG.replace("google/gemma", "openai/gpt-oss-20b"))
+    words = ("size", "--model", "gemma-3-27b", "--check-log", "log.txt")
+    assert "the log is of 'openai/gpt-oss-20b'" in run_cli(*words).stderr
+
+
+def test_the_block_of_a_row_is_that_of_groups_that_keep_all(run_cli, results):
+    # DeepSeek V4 on vLLM: groups of 256, 64, 8 and 4 tokens; those that grow are of 256
+    size = ("size", "--model", "deepseek-v4-flash", "--engine", "vllm", "--tokens", "32k")
+    (row,) = (line for line in run_cli(*size).stdout.splitlines() if " 32k " in line)
+    assert row.split()[2] == "256"
+    assert results(*size)[0]["block_size"] == 4

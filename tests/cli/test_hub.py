@@ -190,6 +190,8 @@ def test_weights_of_the_hubs_index(run_cli, env, hub):
     assert result["plan"]["num_blocks"] == 64 * 2**30 // (16 * PER_TOKEN)
 
 
-def test_no_weights_on_the_hub(fails, env):
+def test_no_weights_on_the_hub(fails, env, hub):
+    packed = LLAMA | {"quantization_config": {"quant_method": "gptq"}}  # no count tells its bytes
+    hub.files["org/llama/config.json"] = json.dumps(packed).encode()
     words = ("--model", "org/llama", "--device-memory", "80GiB", "--weights", "auto")
     assert "--weights auto cannot tell" in fails(2, "size", *words, env=env)

@@ -60,7 +60,8 @@ def test_weights_of_standard_input_are_not_those_that_lie_around(run_cli):
     index = json.dumps({"metadata": {"total_size": 7}})
     (run_cli.folder / "model.safetensors.index.json").write_text(index)
     words = ("--device-memory", "80GiB", "--weights", "auto")
-    done = piped(run_cli, json.dumps(LLAMA).encode(), "size", "--config", "-", *words)
+    packed = LLAMA | {"quantization_config": {"quant_method": "gptq"}}  # no count tells its bytes
+    done = piped(run_cli, json.dumps(packed).encode(), "size", "--config", "-", *words)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"--weights auto cannot tell" in done.stderr
 

@@ -138,8 +138,9 @@ def compressed(model_type: str, *, buffers: bool = True) -> Model:
     return Model(config, CacheLayout((layer(0, *caches),)), "mla", "by hand", inferred=False)
 
 
-def test_compressors_are_windows_in_float32_to_vllm() -> None:
-    kept = place(compressed("deepseek_v4"), registry().engine("vllm").what, Request(tokens=1)).kept
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_compressors_are_windows_in_float32(engine: str) -> None:
+    kept = place(compressed("deepseek_v4"), registry().engine(engine).what, Request(tokens=1)).kept
     caches = {cache.key: cache for cache in kept.layers[0].owns}
     assert set(caches) == {"window", "latent", "latent_tail"}, "the overlap is in the window"
     assert caches["latent_tail"].keep == Last(8)
@@ -155,15 +156,17 @@ def test_the_records_of_deepseek_v4_are_forced() -> None:
             placed = place(model, registry().engine("vllm").what, request)
             shapes = {field.name: field.shape for field in placed.kept.layers[0].owns[0].fields}
             assert shapes["latent_scale"] == scale
-    with pytest.raises(UsageError, match="no such cache"):
-        dtypes_of(compressed("deepseek_v4"), "vllm", cache_dtype="bfloat16")
+    for engine in ("vllm", "sglang"):
+        found = dtypes_of(compressed("deepseek_v4"), engine)
+        assert (found["latent"], found["k_rope"]) == ("fp8_e4m3", "bfloat16")
+        with pytest.raises(UsageError, match="no such cache"):
+            dtypes_of(compressed("deepseek_v4"), engine, cache_dtype="bfloat16")
 
 
 def test_what_is_not_known_is_refused() -> None:
-    with pytest.raises(UsageError, match="does not know how vllm keeps 'latent_tail'"):
-        dtypes_of(compressed("deepseek_v41"), "vllm")
-    with pytest.raises(UsageError, match="compressed attention"):
-        dtypes_of(compressed("deepseek_v4"), "sglang")
+    for engine in ("vllm", "sglang"):
+        with pytest.raises(UsageError, match=f"does not know how {engine} keeps 'latent_tail'"):
+            dtypes_of(compressed("deepseek_v41"), engine)
 
 
 def test_one_tensor_for_keys_and_values_is_two_to_engines() -> None:
@@ -173,3 +176,19 @@ def test_one_tensor_for_keys_and_values_is_two_to_engines() -> None:
     assert list(dtypes_of(model, "logical")) == ["kv"]
     for engine in ("vllm", "sglang"):
         assert list(dtypes_of(model, engine)) == ["k", "v"]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_a_record_that_the_engine_chose_is_said_to_be_its_choice(engine: str) -> None:
+    fields = {
+        "model_type": "deepseek_v32",
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "hidden_size": 256,
+        "kv_lora_rank": 512,
+        "qk_rope_head_dim": 64,
+        "index_head_dim": 20,
+    }
+    model = lay_out(parse_config(fields, name="it", source="it"))
+    with pytest.raises(UsageError, match=f"^{engine} keeps 'indexer' of this model in fp8_ds_mla"):
+        dtypes_of(model, engine)

@@ -16,7 +16,8 @@ RowRange GroupPlan::rows(const Lengths& at) const {
   const std::int64_t made = needed.end;
   const std::int64_t n = rule.keep_entries;
   if (rule.keep == Keep::last && holding.window_step > 0) {
-    needed.first = std::max<std::int64_t>(0, made - n) / holding.window_step * holding.window_step;
+    const std::int64_t first = std::max<std::int64_t>(0, made - n - holding.retained_tokens);
+    needed.first = first / holding.window_step * holding.window_step;
   } else if (rule.keep == Keep::last) {
     needed.first = std::max<std::int64_t>(0, made - n + 1 - holding.retained_tokens);
   } else if (rule.keep == Keep::chunk) {
@@ -54,6 +55,10 @@ void GroupPlan::add_part(const PartPlan& part, const Lengths& at, const Blocks& 
                          Shares& shares) const {
   const std::int64_t bytes = part.cache.row_bytes;
   shares[padding_share] += held.size() * part.padding_bytes;
+  if (part.ring_rows > 0) {
+    add_ring(part, at, held, shares);
+    return;
+  }
   if (rule.keep == Keep::once && row_units == 1) {
     shares[convention_share] += bytes;
     shares[lookahead_share] += (held.size() - 1) * bytes;
@@ -81,7 +86,27 @@ void GroupPlan::add_part(const PartPlan& part, const Lengths& at, const Blocks& 
   shares[state_alignment_share] += (unfilled - tail) * bytes;
 }
 
+// What the tokens of a block have written is needed or outdated.
+void GroupPlan::add_ring(const PartPlan& part, const Lengths& at, const Blocks& held,
+                         Shares& shares) const {
+  std::int64_t written = 0;
+  std::int64_t block = held.end;
+  for (; block > held.first; --block) {
+    const std::int64_t span = at.tokens - (block - 1) * block_tokens;
+    if (span >= part.ring_rows) break;  // and so have all before it
+    written += std::max<std::int64_t>(0, span);
+  }
+  written += (block - held.first) * part.ring_rows;
+  const std::int64_t kept = rows_needed(part.cache, at).size();
+  shares[convention_share] += kept * part.cache.row_bytes;
+  shares[window_slack_share] += (written - kept) * part.cache.row_bytes;
+  shares[tail_share] += (held.size() * part.ring_rows - written) * part.cache.row_bytes;
+}
+
 bool GroupPlan::is_uneven() const {
+  const bool has_ring = std::any_of(parts.begin(), parts.end(),
+                                    [](const PartPlan& part) { return part.ring_rows > 0; });
+  if (has_ring) return true;
   return rule.keep != Keep::all &&
          std::any_of(parts.begin(), parts.end(), [this](const PartPlan& part) {
            return part.cache.entry_tokens > 1 || rule.entry_tokens > 1;
@@ -110,9 +135,11 @@ std::int64_t GroupPlan::next_held_break(std::int64_t tokens) const {
   if (rule.keep == Keep::last) {
     const std::int64_t outside = n - 1 + holding.retained_tokens;
     next = std::min({next, if_ahead(tokens, outside), if_ahead(tokens, outside + 1),
-                     if_ahead(tokens, n + 1), next_congruent(tokens, outside, block_tokens)});
+                     if_ahead(tokens, n + 1), if_ahead(tokens, outside + 2),
+                     next_congruent(tokens, outside, block_tokens)});
     if (holding.window_step > 0) {
-      next = std::min(next, next_congruent(tokens, n, holding.window_step));
+      next =
+          std::min(next, next_congruent(tokens, n + holding.retained_tokens, holding.window_step));
     }
   }
   if (rule.keep == Keep::chunk) next = std::min(next, next_congruent(tokens, 0, n));

@@ -16,6 +16,8 @@ struct PartPlan {
   std::int64_t base_rows = 0;
   /// Of a block, what its rows leave.
   std::int64_t padding_bytes = 0;
+  /// Each block has a ring of so many rows, which its tokens overwrite in turn; 0: no ring.
+  std::int64_t ring_rows = 0;
 };
 
 /// What an engine holds beside the rows that are needed (plan_group.py, Holding).
@@ -65,6 +67,7 @@ struct GroupPlan {
  private:
   std::int64_t slots_end(const Lengths& at) const;
   void add_part(const PartPlan& part, const Lengths& at, const Blocks& held, Shares& shares) const;
+  void add_ring(const PartPlan& part, const Lengths& at, const Blocks& held, Shares& shares) const;
   std::int64_t next_held_break(std::int64_t tokens) const;
   std::int64_t next_needed_break(std::int64_t tokens) const;
   bool is_uneven() const;

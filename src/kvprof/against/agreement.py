@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kvprof.accounting import entry_bytes
-from kvprof.against.cache_run import ENCODER_TOKENS, run_caches
+from kvprof.against.cache_run import ENCODER_TOKENS, completed, run_caches
 from kvprof.against.shrink import shrink_config
 from kvprof.check_result import AgreementResult, LayerAgreement
 from kvprof.config_file import parse_config
+from kvprof.hookspecs import Engine
 from kvprof.layout import CacheLayout, entries
 from kvprof.model import lay_out
 from kvprof.registry import registry
@@ -19,6 +20,9 @@ TOKENS = (12, 40, 128)
 """Below every window of a shrunk config, above it, and a whole group of 128 compressed tokens."""
 
 _NAMED = 5
+_OTHER_DEFAULTS = (
+    "what the config leaves out the library's class fills in otherwise than the layout does"
+)
 
 
 def agreement(
@@ -47,8 +51,13 @@ def agreement(
     DeviceError
         When transformers is not installed.
     """
-    small = shrink_config(document)
-    model = lay_out(parse_config(small, name=name, source=source))
+    full = completed(document)
+    small = shrink_config(full)
+    read, as_completed, model = (
+        lay_out(parse_config(fields, name=name, source=source))
+        for fields in (document, full, small)
+    )
+    defaults = [] if read.layout.layers == as_completed.layout.layers else [_OTHER_DEFAULTS]
     chosen = registry().engine(engine).what
     requests = [Request(tokens=count, encoder_tokens=ENCODER_TOKENS) for count in TOKENS]
     placement = place(model, chosen, requests[0])
@@ -56,7 +65,9 @@ def agreement(
     results = []
     for tokens in TOKENS:
         layers = _layers(_expected(placement.kept, tokens), run.layer_bytes[tokens])
-        problems = tuple(_problems(layers))
+        problems = (*defaults, *_problems(layers))
+        if problems:
+            problems += tuple(_of_another_version(chosen, run.versions))
         results.append(
             AgreementResult(
                 model=name,
@@ -78,6 +89,16 @@ def agreement(
 def disagreements(results: Sequence[AgreementResult]) -> list[str]:
     """What differs, and at how many tokens; nothing where both agree."""
     return [f"at {result.tokens} tokens, {p}" for result in results for p in result.problems]
+
+
+def _of_another_version(engine: Engine, versions: Mapping[str, str]) -> Iterator[str]:
+    """That an engine describes another version of the library than was run."""
+    described, ran = getattr(engine, "describes", ""), versions["transformers"]
+    if described and not f"{ran}.".startswith(f"{described}."):
+        yield (
+            f"the engine {engine.name} describes transformers {described}, and {ran} was run: "
+            "it may keep something else"
+        )
 
 
 def _expected(kept: CacheLayout, tokens: int) -> tuple[int, ...]:

@@ -6,16 +6,16 @@ No code or name from the config is run: its fields go to the library's own class
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
-import warnings
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
 
-from kvprof.against.library_model import choose, make_model
-from kvprof.errors import ConfigError, DeviceError
+from kvprof.against.class_defaults import complete
+from kvprof.against.library import explained, libraries
+from kvprof.against.library_model import choose, in_a_section, make_model
+from kvprof.errors import ConfigError
 
 ENCODER_TOKENS = 20
 """Positions that an encoder hands to cross attention; not a number of tokens that is tried."""
@@ -58,58 +58,31 @@ def run_caches(document: Mapping[str, Any], dtype: str, tokens: tuple[int, ...])
     ConfigError
         When the library does not know the model type, or cannot make or run the model.
     """
-    torch, transformers = _libraries()
+    torch, transformers = libraries()
     versions = {"transformers": transformers.__version__, "torch": str(torch.__version__)}
-    with _quiet(), _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
-        try:
-            config, factory = choose(document, transformers)
-            model = make_model(config, factory, getattr(torch, dtype), torch)
+    with explained(document, transformers, f"run this model made small, in {dtype}"):
+        chosen = choose(document, transformers)
+        with _one_thread(torch), torch.no_grad(), torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)
+            model = make_model(chosen, getattr(torch, dtype), torch)
             kept = {count: _layer_bytes(_cache(model, count)) for count in tokens}
-        except ConfigError:
-            raise
-        except Exception as error:  # whatever a model's code does of a config that it was not for
-            raise ConfigError(
-                f"transformers {versions['transformers']} cannot run this model made small, in "
-                f"{dtype}: {type(error).__name__}: {_brief(error)}",
-                hint="Its fields may contradict each other, or kvprof shrank it wrongly.",
-            ) from error
-    return CacheRun(config.model_type, versions, kept)
+    return CacheRun(chosen.config.model_type, versions, kept)
 
 
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def completed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as the library takes it, with the sizes that it leaves to the class (`complete`).
 
-
-def _libraries() -> tuple[Any, Any]:
-    # Read when the libraries are imported: nothing may be fetched.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    try:
-        with _quiet():
-            import torch  # noqa: PLC0415
-            import transformers  # noqa: PLC0415
-    except ImportError as error:
-        raise DeviceError(
-            f"checking against transformers needs transformers and torch: {error}",
-            hint="pip install 'kvprof[transformers]'",
-        ) from error
-    return torch, transformers
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing on stdout, which carries the result, and no warnings of others on stderr."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-        warnings.simplefilter("ignore")
-        if "transformers" in sys.modules:
-            logging = sys.modules["transformers"].logging
-            before = logging.get_verbosity()
-            logging.set_verbosity_error()
-        try:
-            yield
-        finally:
-            if "transformers" in sys.modules and "before" in locals():
-                logging.set_verbosity(before)
+    Raises
+    ------
+    DeviceError
+        When transformers or torch is not installed.
+    ConfigError
+        When the library does not know the model type, or cannot read the config.
+    """
+    _, transformers = libraries()
+    with explained(document, transformers, "read this config"):
+        nested = in_a_section(document, transformers)
+        return complete(nested, choose(nested, transformers).section, transformers)
 
 
 @contextlib.contextmanager
@@ -124,21 +97,33 @@ def _one_thread(torch: Any) -> Iterator[None]:
 
 
 def _cache(model: Any, tokens: int) -> Any:
-    """The cache after a prefill of that many tokens."""
+    """The cache after a prefill of that many tokens, by layer."""
     import torch  # noqa: PLC0415
 
     words = (torch.arange(tokens) % 20 + _FIRST_WORD)[None]
     if model.config.is_encoder_decoder:
         output = model(encoder_outputs=_heard(model), decoder_input_ids=words, use_cache=True)
     else:
-        output = model(input_ids=words, use_cache=True)
+        output = model(input_ids=words, use_cache=True, **_seen(model))
     cache = next((output[name] for name in _CACHES if output.get(name) is not None), None)
     if cache is None:
         raise ConfigError(
             f"the model type {model.config.model_type!r} returns no cache",
             hint="An encoder keeps none; a decoder of BERT's kind says is_decoder.",
         )
-    return cache
+    # RWKV has the tensors of all layers in one, [sequences, width, layers] (modeling_rwkv.py).
+    stacked = output.get("state") is cache and all(t.ndim == 3 for t in cache)
+    return list(zip(*(tensor.unbind(-1) for tensor in cache), strict=True)) if stacked else cache
+
+
+def _seen(model: Any) -> dict[str, Any]:
+    """What decoders with cross attention to images get (modeling_mllama.py)."""
+    import torch  # noqa: PLC0415
+
+    if "cross_attention_states" not in inspect.signature(model.forward).parameters:
+        return {}
+    width = model.config.get_text_config().hidden_size
+    return {"cross_attention_states": torch.zeros(1, ENCODER_TOKENS, width, dtype=model.dtype)}
 
 
 def _heard(model: Any) -> Any:
@@ -163,9 +148,22 @@ def _layer_bytes(cache: Any) -> tuple[int, ...]:
     caches = [part for part in parts if part is not None] or [cache]
     sums: dict[int, int] = {}
     for part in caches:
-        for index, layer in enumerate(getattr(part, "layers", part)):
-            sums[index] = sums.get(index, 0) + sum(_tensor_bytes(layer))
+        for layers in _lists_of_layers(part):
+            for index, layer in enumerate(layers):
+                sums[index] = sums.get(index, 0) + sum(_tensor_bytes(layer))
     return tuple(sums[index] for index in sorted(sums))
+
+
+def _lists_of_layers(cache: Any) -> list[Any]:
+    """A list of layers itself, or each that a cache has: MiniMax keeps states beside `layers`."""
+    if isinstance(cache, list | tuple):
+        return [cache]
+    if not hasattr(cache, "layers"):
+        raise ConfigError(
+            f"the library keeps a {type(cache).__name__}, which is no list of layers",
+            hint="What it keeps cannot be told layer by layer.",
+        )
+    return [held for held in vars(cache).values() if isinstance(held, list)]
 
 
 def _tensor_bytes(held: Any) -> Iterator[int]:

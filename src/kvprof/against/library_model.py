@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from kvprof.against.shrink import CAPS_OF_MLPS
+from msgspec import Struct
+
 from kvprof.config_file import LANGUAGE_SECTIONS
 from kvprof.errors import ConfigError
 from kvprof.spellings import SPELLINGS
@@ -18,6 +19,7 @@ _MAX_LAYERS = 512
 _MAX_PARAMETERS = 2**29
 _UNSAFE = ("auto_map", "quantization_config", "attn_implementation", "experts_implementation")
 """Fields that make the library import code, fetch kernels or need another package."""
+_OF_THE_WHOLE = ("model_type", "architectures", "vision_config", "audio_config")
 _NOT_OF_THE_CLASS = ("model_type", "dtype", "torch_dtype")
 _CAUSAL = "AutoModelForCausalLM"
 """Of an encoder-decoder this would be the decoder without its cross attention."""
@@ -31,9 +33,13 @@ _FACTORIES = (
 )
 
 
-def _candidates(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+_WITH_ENCODERS = ("AutoModelForMultimodalLM", "AutoModelForImageTextToText")
+"""Of these first where the encoders count: others make the language model alone."""
+
+
+def _candidates(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The parts of a config that may be run, the language model by itself first."""
-    sections = [dict(document)]
+    sections = [document]
     while True:
         # The decoder of an encoder-decoder keeps cross attention only with its encoder.
         names = [n for n in LANGUAGE_SECTIONS if n != "decoder" or "encoder" not in sections[-1]]
@@ -41,8 +47,8 @@ def _candidates(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         found = next((section for section in inner if isinstance(section, Mapping)), None)
         if found is None:
             break
-        sections.append(dict(found))
-    return [_safe(section) for section in reversed(sections) if section.get("model_type")]
+        sections.append(found)
+    return [section for section in reversed(sections) if section.get("model_type")]
 
 
 def _safe(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,25 +69,51 @@ def _plain(value: Any) -> Any:
     return float(number) if number in ("Infinity", "-Infinity", "NaN") else _safe(value)
 
 
-def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
-    """The library's config and its factory of the first part of a config that it can run.
+class Chosen(Struct, frozen=True):
+    """The part of a config that is run: the library's config of it and the factory of models."""
+
+    section: Mapping[str, Any]
+    config: Any
+    factory: Any
+
+
+def in_a_section(document: Mapping[str, Any], transformers: Any) -> Mapping[str, Any]:
+    """A config whose language model is in a section, where the library looks for it.
+
+    Some are published without, and the library would take its own defaults then.
+    """
+    sections = getattr(known_class(document, transformers), "sub_configs", {})
+    if "text_config" not in sections or any(name in document for name in LANGUAGE_SECTIONS):
+        return document
+    inner = {name: value for name, value in document.items() if name not in _OF_THE_WHOLE}
+    return {name: document[name] for name in _OF_THE_WHOLE if name in document} | {
+        "text_config": inner
+    }
+
+
+def choose(document: Mapping[str, Any], transformers: Any, *, whole: bool = False) -> Chosen:
+    """The first part of a config that the library can run.
+
+    Parameters
+    ----------
+    whole
+        Try the whole model before its language model.
 
     Raises
     ------
     ConfigError
         When the library knows no model type of it.
     """
-    candidates = _candidates(document)
-    known = [c for c in candidates if c["model_type"] in transformers.CONFIG_MAPPING]
+    candidates = _candidates(document)[:: -1 if whole else 1]
+    factories = (*_WITH_ENCODERS, *_FACTORIES) if whole else _FACTORIES
+    known = [c for c in candidates if known_class(c, transformers)]
     for section in known:
         _refuse_deep(section)
-        fields = {k: v for k, v in section.items() if k not in _NOT_OF_THE_CLASS}
-        class_ = transformers.CONFIG_MAPPING[section["model_type"]]
-        config = class_.from_dict(_left_to_the_class(class_) | fields)
-        names = [n for n in _FACTORIES if n != _CAUSAL or not config.is_encoder_decoder]
+        config = known_class(section, transformers).from_dict(of_json(section))
+        names = [n for n in factories if n != _CAUSAL or not config.is_encoder_decoder]
         for factory in (getattr(transformers, name, None) for name in names):
             if factory is not None and type(config) in factory._model_mapping:
-                return config, factory
+                return Chosen(section, config, factory)
     named = ", ".join(repr(c["model_type"])[:60] for c in known or candidates) or "none"
     raise ConfigError(
         f"transformers {transformers.__version__} "
@@ -90,15 +122,16 @@ def choose(document: Mapping[str, Any], transformers: Any) -> tuple[Any, Any]:
     )
 
 
-def _left_to_the_class(class_: Any) -> dict[str, int]:
-    """Inner sizes and experts that a config may leave out, made small: no cache depends on them."""
-    defaults = vars(class_())
-    mamba = "expand" in defaults and "state_size" in defaults  # its inner size is its states'
-    return {
-        name: min(defaults[name], most)
-        for name, most in CAPS_OF_MLPS.items()
-        if isinstance(defaults.get(name), int) and not mamba
-    }
+def known_class(section: Mapping[str, Any], transformers: Any) -> Any:
+    """The library's own class of configs of a section's model type, else None."""
+    name = section.get("model_type")
+    known = isinstance(name, str) and name in transformers.CONFIG_MAPPING
+    return transformers.CONFIG_MAPPING[name] if known else None
+
+
+def of_json(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a class of the library may read."""
+    return {k: v for k, v in _safe(section).items() if k not in _NOT_OF_THE_CLASS}
 
 
 def _refuse_deep(section: Mapping[str, Any]) -> None:
@@ -114,9 +147,11 @@ def _refuse_deep(section: Mapping[str, Any]) -> None:
             _refuse_deep(inner)
 
 
-def make_model(config: Any, factory: Any, dtype: Any, torch: Any) -> Any:
+def make_model(chosen: Chosen, dtype: Any, torch: Any) -> Any:
     """A model of random weights. Raises ConfigError when it is too large to be run."""
-    make = partial(factory.from_config, config, dtype=dtype, attn_implementation="eager")
+    make = partial(
+        chosen.factory.from_config, chosen.config, dtype=dtype, attn_implementation="eager"
+    )
     with torch.device("meta"):
         parameters = _elements(make())
     if parameters > _MAX_PARAMETERS:

@@ -57,6 +57,7 @@ WIDTHS = (
     "encoder_hidden_size",
     "lru_width",
     "mamba_d_ssm",
+    "n_embed",
     "word_embed_proj_dim",
 )
 INNER_SIZES = (
@@ -110,3 +111,5 @@ WINDOWS = (
     "attention_chunk_size",
     "window_size",
 )
+DEPTHS = (*SPELLINGS["layers"], "depth", "encoder_layers", "num_encoder_layers")
+"""Numbers of layers, which are made smaller in encoders of images and sound alone."""

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from kvprof.against.roles import (
+    DEPTHS,
     EXPERTS,
     EXPERTS_CHOSEN,
     GROUPS_OF_EXPERTS,
@@ -30,22 +31,24 @@ from kvprof.spellings import SPELLINGS
 SMALLEST_HEAD = 8
 SMALLEST_WIDTH = 64
 VOCABULARY = 256
+_LAYERS_OF_ENCODERS = 2
+_WIDTH_OF_EXPERTS = 8
+"""Rows of experts are multiples of 16 bytes (torch.nn.functional.grouped_mm)."""
 _MOST = 16
 """The largest divisor of heads and of head sizes."""
 
-CAPS_OF_MLPS = (
+_CAPS = (
     dict.fromkeys(INNER_SIZES, 64)
     | dict.fromkeys(EXPERTS, 4)
     | dict.fromkeys(EXPERTS_CHOSEN, 2)
     | dict.fromkeys(GROUPS_OF_EXPERTS, 1)
-)
-_CAPS = (
-    CAPS_OF_MLPS
     | dict.fromkeys(VOCABULARIES, VOCABULARY)
     | dict.fromkeys(WINDOWS, 16)
     # Configs give half of it to either side of a token.
     | {"local_attention": 32}
 )
+SIZES = frozenset((*HEADS, *HEAD_SIZES, *RANKS, *WIDTHS, *_CAPS))
+"""Every field that may be made smaller."""
 _ROTATE_64 = ("codegen", "gptj")
 """Model types whose config class rotates 64 dimensions of a head where the config is silent."""
 _PLAIN_ROPE = ("rope_theta", "partial_rotary_factor")
@@ -62,7 +65,7 @@ class Divisors(Struct, frozen=True):
 def shrink_config(document: Mapping[str, Any]) -> dict[str, Any]:
     """A config.json of the same pattern of layers, with small dimensions.
 
-    Numbers never grow. Sections of encoders for images and sound stay as they are: what they make
+    Numbers never grow. Of encoders for images and sound only the layers become few: what they make
     is not kept.
 
     Parameters
@@ -84,11 +87,11 @@ def shrink_config(document: Mapping[str, Any]) -> dict[str, Any]:
 def _sections(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield document
     for name, value in document.items():
-        if isinstance(value, Mapping) and not _is_of_an_encoder(name):
+        if isinstance(value, Mapping) and not is_of_an_encoder(name):
             yield from _sections(value)
 
 
-def _is_of_an_encoder(name: str) -> bool:
+def is_of_an_encoder(name: str) -> bool:
     """Whether a section describes what images or sound go through."""
     return any(word in name for word in ("vision", "audio", "image", "speech", "vq", "codec"))
 
@@ -125,7 +128,7 @@ def _divides(size: int, heads: int, sections: list[Mapping[str, Any]]) -> bool:
         sizes = [n for name in HEAD_SIZES for n in _numbers(section.get(name))]
         given = any(section.get(name) is not None for name in SPELLINGS["head_dim"])
         implied = [] if given else _width_of_heads(section)
-        rotated = [n for name in _SECTIONS_OF_ROPE for n in _numbers(_rope_value(section, name))]
+        rotated = [sum(_numbers(_rope_value(section, name))) for name in _SECTIONS_OF_ROPE]
         ranks = [n for name in RANKS for n in _numbers(section.get(name))]
         widths = [n for name in _widths(section) for n in _numbers(section.get(name))]
         if any(n % size or n // size < SMALLEST_HEAD or n // size % 2 for n in [*sizes, *implied]):
@@ -133,6 +136,9 @@ def _divides(size: int, heads: int, sections: list[Mapping[str, Any]]) -> bool:
         if any(n % size for n in [*rotated, *ranks, *_width_of_heads(section)]):
             return False
         if any(n % (size * heads) for n in widths):
+            return False
+        experts = any(_numbers(section.get(name)) for name in EXPERTS)
+        if experts and any(n // (size * heads) % _WIDTH_OF_EXPERTS for n in widths):
             return False
         if not sizes and not implied and any(n // size < SMALLEST_WIDTH for n in widths):
             return False
@@ -187,8 +193,7 @@ def _shrunk(section: Mapping[str, Any], divisors: Divisors) -> dict[str, Any]:
         if name in ("rope_parameters", "rope_scaling"):
             shrunk[name] = _rope(value, divisors.head_size)
         elif isinstance(value, Mapping):
-            kept = _is_of_an_encoder(name)
-            shrunk[name] = dict(value) if kept else _shrunk(value, divisors)
+            shrunk[name] = _shallow(value) if is_of_an_encoder(name) else _shrunk(value, divisors)
         elif name in divided:
             shrunk[name] = _each(value, partial(_divided, by=divided[name]))
         elif name in _CAPS:
@@ -198,6 +203,21 @@ def _shrunk(section: Mapping[str, Any], divisors: Divisors) -> dict[str, Any]:
     if section.get("model_type") in _ROTATE_64:
         shrunk.setdefault("rotary_dim", SMALLEST_HEAD)
     return shrunk | _special_tokens(section)
+
+
+def _shallow(encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """An encoder of two layers: it is made, but nothing goes through it."""
+    shallow: dict[str, Any] = {}
+    for name, value in encoder.items():
+        if isinstance(value, Mapping):
+            shallow[name] = _shallow(value)
+        elif name == "layer_types" and isinstance(value, list):
+            shallow[name] = value[:_LAYERS_OF_ENCODERS]
+        elif name in DEPTHS:
+            shallow[name] = _each(value, partial(min, _LAYERS_OF_ENCODERS))
+        else:
+            shallow[name] = value
+    return shallow
 
 
 def _divided(count: int, by: int) -> int:
@@ -218,18 +238,28 @@ def _rope(value: Any, by: int) -> Any:
     lists = [n for n, v in value.items() if isinstance(v, list) and n not in _SECTIONS_OF_ROPE]
     if lists:
         return {"rope_type": "default"} | {n: value[n] for n in _PLAIN_ROPE if n in value}
-    sections = {
-        n: _each(value[n], partial(_divided, by=by)) for n in _SECTIONS_OF_ROPE if n in value
-    }
+    sections = {n: _split(value[n], by) for n in _SECTIONS_OF_ROPE if n in value}
     return {name: _rope(inner, by) for name, inner in value.items()} | sections
+
+
+def _split(sections: Any, by: int) -> Any:
+    """Sections whose sum is divided; equal ones stay equal, and the last has what is left."""
+    if not isinstance(sections, list) or len(_numbers(sections)) != len(sections):
+        return sections
+    first = [section // by for section in sections[:-1]]
+    return [*first, sum(sections) // by - sum(first)]
+
+
+def is_special_token(name: str) -> bool:
+    """Whether a field has the number of a word, which the vocabulary must hold."""
+    return name.endswith(("_token_id", "_token_ids", "_token_index", "_token"))
 
 
 def _special_tokens(section: Mapping[str, Any]) -> dict[str, Any]:
     """Special tokens inside the small vocabulary, each its own, the last ones first."""
     moved: dict[str, Any] = {}
     for name, value in section.items():
-        named = name.endswith(("_token_id", "_token_ids", "_token_index", "_token"))
-        if named and any(n >= VOCABULARY for n in _numbers(value)):
+        if is_special_token(name) and any(n >= VOCABULARY for n in _numbers(value)):
             place = max(0, VOCABULARY - 1 - len(moved))
             moved[name] = _each(value, partial(min, place))
     return moved

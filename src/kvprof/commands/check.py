@@ -17,7 +17,7 @@ from kvprof.errors import GateError, UsageError
     "--config",
     type=click.Path(),
     metavar="PATH",
-    help="A Hugging Face config.json, or its folder, to check the layout of.",
+    help="A config.json, its folder, - for stdin, or a Hugging Face id, to check the layout of.",
 )
 @click.option(
     "--against",
@@ -78,10 +78,16 @@ def _conformance(names: Sequence[str]) -> tuple[list[Any], list[str]]:
 
 def _agreement(config: str) -> tuple[list[Any], list[str]]:
     from kvprof.against.agreement import agreement, disagreements  # noqa: PLC0415
-    from kvprof.config_file import read_document  # noqa: PLC0415
+    from kvprof.inputs import config_named  # noqa: PLC0415
 
-    document, name, source = read_document(config)
-    results = agreement(document, name=name, source=source)
+    read = config_named(config)
+    if not read.outer:
+        raise UsageError(
+            f"{read.source} has no config.json that transformers could make a model of",
+            hint="Give the config.json of the model that the GGUF file was made of.",
+        )
+    results = agreement(read.outer, name=read.name, source=read.source)
     reasons = disagreements(results)
-    what = f"the layout of {name} and what transformers keeps differ (in a model made small):"
+    library = f"transformers {results[0].versions['transformers']}"
+    what = f"the layout of {read.name} and what {library} keeps differ (in a model made small):"
     return results, [what, *reasons] if reasons else []

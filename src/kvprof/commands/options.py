@@ -155,7 +155,8 @@ def memory_options(command: Command) -> Command:
             "--weights",
             type=One(parse_weights, "weights"),
             metavar="BYTES|auto",
-            help="Bytes of the weights; auto: from the catalogue, the index or the GGUF.",
+            help="Bytes of the weights; auto: from the catalogue, the files, a count in "
+            "the config, or transformers.",
         ),
     )
 

@@ -19,6 +19,7 @@ from kvprof.commands.options import (
 from kvprof.commands.values import COUNT, One, flatten, parse_drafted
 
 if TYPE_CHECKING:
+    from kvprof.hookspecs import Engine
     from kvprof.model import Model
     from kvprof.result import SizeResult
     from kvprof.size import Request
@@ -84,39 +85,61 @@ def command(session: Any, /, **options: Any) -> None:
 
 
 def _sized(models: list[Model], options: dict[str, Any]) -> Iterator[SizeResult]:
-    from msgspec.structs import replace  # noqa: PLC0415
-
-    from kvprof.case import Case  # noqa: PLC0415
-    from kvprof.contexts import context_points  # noqa: PLC0415
+    from kvprof.commands.remarks import note_what_has_no_effect  # noqa: PLC0415
     from kvprof.engine_options import refuse_strays  # noqa: PLC0415
-    from kvprof.explain import explained  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
-    from kvprof.size import size_model  # noqa: PLC0415
 
     engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("logical",)]
     refuse_strays(engines, options["engine_option"])
     for model in models:
         requests = list(_requests(model, options, tokens=4096))
-        for engine, request in product(engines, requests):
-            result = size_model(model, engine, request)
-            _warn_of_too_little(result, request)
-            if options["explain"]:
-                result = explained(result, model)
-            if len(engines) > 1:
-                points = context_points(Case(model, engine, request))
-                result = replace(result, contexts=points)
-            yield result
-
-
-def _warn_of_too_little(result: SizeResult, request: Request) -> None:
-    """Say that an engine would not start: one sequence needs more than there is."""
-    if result.fits_one is False:
-        longest = request.limits.max_model_len
-        click.echo(
-            f"kvprof: warning: {result.engine} holds no sequence of {longest:,} tokens of "
-            f"{result.model.name} in that memory; an engine that plans for it refuses to start",
-            err=True,
+        note_what_has_no_effect(
+            model,
+            speculative=options["speculative"],
+            encoder_tokens=options["encoder_tokens"],
         )
+        yield from _compared(model, engines, requests, explain=options["explain"])
+
+
+def _compared(
+    model: Model, engines: list[Engine], requests: list[Request], *, explain: bool
+) -> list[SizeResult]:
+    """Every engine at every request; one that refuses is left out, unless all of them do."""
+    from kvprof.commands.remarks import warn_of_refusal, warn_of_too_little  # noqa: PLC0415
+    from kvprof.errors import UsageError  # noqa: PLC0415
+    from kvprof.explain import explained  # noqa: PLC0415
+
+    placed: list[tuple[SizeResult, Request]] = []
+    refusals: dict[str, UsageError] = {}
+    for engine in engines:
+        try:
+            results = [_placed(model, engine, each, len(engines) > 1) for each in requests]
+        except UsageError as refusal:
+            refusals[engine.name] = refusal
+        else:
+            placed += zip(results, requests, strict=True)
+    if not placed:
+        raise next(iter(refusals.values()))
+    for name, why in refusals.items():
+        warn_of_refusal(model, name, why)
+    for result, request in placed:
+        warn_of_too_little(result, request)
+    found = [result for result, _ in placed]
+    return [explained(result, model) for result in found] if explain else found
+
+
+def _placed(model: Model, engine: Engine, request: Request, compared: bool) -> SizeResult:
+    """One point, with those at which engines are compared where there are several."""
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from kvprof.case import Case  # noqa: PLC0415
+    from kvprof.contexts import context_points  # noqa: PLC0415
+    from kvprof.size import size_model  # noqa: PLC0415
+
+    result = size_model(model, engine, request)
+    if not compared:
+        return result
+    return replace(result, contexts=context_points(Case(model, engine, request)))
 
 
 def _requests(model: Model, options: dict[str, Any], tokens: int) -> Iterator[Request]:
@@ -126,18 +149,20 @@ def _requests(model: Model, options: dict[str, Any], tokens: int) -> Iterator[Re
 
     weights = weights_bytes(options["weights"], model)
     memory = cache_memory(options["memory"], options["device_memory"], weights)
+    longest = options["max_model_len"]
     for length, sequences, block_size in product(
-        flatten(options["tokens"]) or (tokens,),
+        flatten(options["tokens"]) or (min(tokens, longest or tokens),),
         flatten(options["sequences"]) or (1,),
         flatten(options["block_size"]) or (None,),
     ):
+        _refuse_longer(length, longest)
         yield Request(
             tokens=length,
             sequences=sequences,
             encoder_tokens=options["encoder_tokens"],
             block_size=block_size,
             memory_bytes=memory,
-            max_model_len=options["max_model_len"],
+            max_model_len=longest,
             cache_dtype=options["cache_dtype"],
             state_dtype=options["state_dtype"],
             max_batched_tokens=options["max_batched_tokens"],
@@ -147,14 +172,27 @@ def _requests(model: Model, options: dict[str, Any], tokens: int) -> Iterator[Re
         )
 
 
+def _refuse_longer(tokens: int, max_model_len: int | None) -> None:
+    from kvprof.errors import UsageError  # noqa: PLC0415
+
+    if max_model_len is not None and tokens > max_model_len:
+        raise UsageError(
+            f"--tokens {tokens} is more than --max-model-len {max_model_len}, the longest sequence "
+            "that is planned for",
+            hint="Give fewer --tokens or a larger --max-model-len; without it that is --tokens.",
+        )
+
+
 def _checked(models: list[Model], options: dict[str, Any]) -> SizeResult:
     """The one point that a log is about."""
     from msgspec.structs import replace  # noqa: PLC0415
 
     from kvprof.check_log import check_log, request_of  # noqa: PLC0415
+    from kvprof.commands.remarks import warn  # noqa: PLC0415
     from kvprof.engine_log import read_log  # noqa: PLC0415
     from kvprof.engine_options import refuse_strays  # noqa: PLC0415
     from kvprof.errors import UsageError  # noqa: PLC0415
+    from kvprof.model_names import plainly_differ  # noqa: PLC0415
     from kvprof.registry import registry  # noqa: PLC0415
     from kvprof.size import size_model  # noqa: PLC0415
 
@@ -169,6 +207,11 @@ def _checked(models: list[Model], options: dict[str, Any]) -> SizeResult:
     engine = registry().engine(names[0]).what
     refuse_strays([engine], options["engine_option"])
     log = read_log(options["check_log"])
+    if log.model is not None and plainly_differ(log.model, models[0]):
+        warn(
+            f"the log is of {log.model!r}, and {models[0].config.name!r} was chosen; figures of "
+            "two models differ"
+        )
     request = request_of(log, requests[0], models[0])
     checked = check_log(log, models[0], engine, request)
     return replace(size_model(models[0], engine, request), log=checked)

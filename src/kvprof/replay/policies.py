@@ -138,6 +138,7 @@ def _block_group(group: PlanGroup, pool: int) -> ReplayGroup:
                 rows_per_block=group.rows_in(part),
                 base_rows=0 if base is None else max(1, base // part.cache.entry_tokens),
                 padding_bytes=part.page_bytes * len(part.layers) - group.rows_in(part) * row,
+                ring_rows=part.ring_rows,
             )
         )
     return ReplayGroup(

@@ -74,7 +74,8 @@ def _model_note(result: SizeResult) -> str:
     dtypes += [f"state {result.state_dtype}"] if result.bytes.fixed_per_sequence else []
     caches = ", ".join(f"{len(c.layers)} x {c.name} {c.keep}" for c in result.caches)
     inferred = (
-        "; inferred from its fields, since no plugin claims its model type"
+        f"; inferred from {', '.join(result.model.inferred_from) or 'its fields'}, since no plugin "
+        "claims its model type"
         if result.model.inferred
         else ""
     )
@@ -99,7 +100,7 @@ def _totals_sheet(results: Sequence[SizeResult]) -> Sheet:
         (
             result.model.name,
             result.engine,
-            *((str(result.block_size or "-"),) if blocks else ()),
+            *((_block(result),) if blocks else ()),
             format_tokens(result.tokens),
             f"{result.sequences:,}",
             format_bytes(result.bytes.logical),
@@ -110,6 +111,13 @@ def _totals_sheet(results: Sequence[SizeResult]) -> Sheet:
         for result in results
     )
     return Sheet("Bytes of all sequences: reserved = logical + wastes", columns, rows)
+
+
+def _block(result: SizeResult) -> str:
+    """The block size of the groups that keep all their tokens, of which there may be others."""
+    groups = result.plan.groups if result.plan else ()
+    growing = [group.block_size for group in groups if group.keep == "All"]
+    return str(max(growing, default=result.block_size) or "-")
 
 
 def _plans_sheet(results: Sequence[SizeResult]) -> Sheet:
@@ -200,7 +208,7 @@ def _balance_sheets(results: Sequence[SizeResult]) -> Iterator[Sheet]:
             plans.setdefault((result.model, result.engine, result.plan), []).append(result)
     for sharing in plans.values():
         first = sharing[0]
-        pools = f"{first.model.name}, engine {first.engine}, blocks of {first.block_size or '-'}"
+        pools = f"{first.model.name}, engine {first.engine}, blocks of {_block(first)}"
         points = {(p.tokens, p.sequences): p for result in sharing for p in result.balance}
         yield balance_sheet(pools, [points[key] for key in sorted(points)])
 
