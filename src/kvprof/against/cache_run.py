@@ -13,8 +13,8 @@ from typing import Any
 from msgspec import Struct
 
 from kvprof.against.class_defaults import complete
-from kvprof.against.library import explained, libraries
-from kvprof.against.library_model import choose, in_a_section, make_model
+from kvprof.against.runnable_model import choose, in_a_section, make_model
+from kvprof.against.transformers_package import explained, libraries
 from kvprof.errors import ConfigError
 
 ENCODER_TOKENS = 20

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kvprof.against.library_model import known_class, of_json
 from kvprof.against.roles import DEPTHS
+from kvprof.against.runnable_model import known_class, of_json
 from kvprof.against.shrink import SIZES, is_of_an_encoder, is_special_token
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from kvprof.against.library import explained, libraries
-from kvprof.against.library_model import choose
+from kvprof.against.runnable_model import choose
+from kvprof.against.transformers_package import explained, libraries
 from kvprof.errors import ConfigError
 
 _MOST_EXPERTS = 1024
