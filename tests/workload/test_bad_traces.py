@@ -9,7 +9,7 @@ import sys
 import duckdb
 import pytest
 
-from kvprof.errors import DeviceError, TraceError
+from kvprof.errors import DeviceError, TraceError, UnavailableError
 from kvprof.workload.trace import open_trace
 
 from .rows import rows_of
@@ -278,5 +278,5 @@ def test_without_a_temporary_folder_it_says_so(write, tmp_path, monkeypatch):
 
 def test_without_duckdb_the_extra_is_named(write, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    with pytest.raises(TraceError, match=r"needs DuckDB.*\n.*'kvprof\[traces\]'"):
+    with pytest.raises(UnavailableError, match=r"needs DuckDB.*\n.*'kvprof\[traces\]'"):
         open_trace([write("t.csv", HEADER + GOOD)])

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from kvprof.errors import DeviceError, TraceError
+from kvprof.errors import DeviceError, TraceError, UnavailableError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -151,7 +151,7 @@ def _duckdb() -> Any:
     try:
         import duckdb  # noqa: PLC0415 - heavy, and only traces need it
     except ImportError:
-        raise TraceError(
+        raise UnavailableError(
             "reading request traces needs DuckDB, which is not installed",
             hint="pip install 'kvprof[traces]'",
         ) from None
