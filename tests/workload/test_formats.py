@@ -184,7 +184,6 @@ WEKA = {
         {"t": 0.0, "type": "n", "in": 130, "out": 7, "hash_ids": [1, 2]},
         {
             "t": 10.0,
-            "type": "subagent",
             "agent_id": "agent_001",
             "requests": [{"t": 0.5, "type": "n", "in": 64, "out": 3, "hash_ids": [9]}],
         },
