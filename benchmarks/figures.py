@@ -21,7 +21,8 @@ from kvprof.config_file import parse_config
 from kvprof.layout import Clock
 from kvprof.model import Model, lay_out, named_model
 from kvprof.registry import registry
-from kvprof.replay.run import Pace, longest_request, replay
+from kvprof.replay.pace import Pace
+from kvprof.replay.run import longest_request, replay
 from kvprof.replay_result import ReplayResult, TraceSource
 from kvprof.size import Request, place
 from kvprof.workload.batch import Batch, Workload

@@ -19,7 +19,8 @@ from machine import add_output_option, machine, write
 from kvprof.case import Case
 from kvprof.model import named_model
 from kvprof.registry import registry
-from kvprof.replay.run import Pace, longest_request, replay
+from kvprof.replay.pace import Pace
+from kvprof.replay.run import longest_request, replay
 from kvprof.replay_result import ReplayResult, TraceSource
 from kvprof.size import Request
 from kvprof.units import parse_bytes

@@ -13,6 +13,10 @@
 // the offending value.
 namespace kvprof {
 
+// Products of a length and of a number of bytes fit 64 bits.
+constexpr std::int64_t most_count = std::int64_t{1} << 40;
+constexpr std::int64_t most_bytes = std::int64_t{1} << 50;
+
 template <typename T>
 using Array = pybind11::array_t<T, pybind11::array::c_style>;
 

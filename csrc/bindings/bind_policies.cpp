@@ -19,10 +19,6 @@ namespace py = pybind11;
 namespace kvprof {
 namespace {
 
-// Products of a length and of a number of bytes fit 64 bits.
-constexpr std::int64_t most_count = std::int64_t{1} << 40;
-constexpr std::int64_t most_bytes = std::int64_t{1} << 50;
-
 std::int64_t count(const char* name, const py::handle& value, std::int64_t least = 0) {
   return integer(name, value, least, most_count);
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings/arguments.hpp"
@@ -23,7 +24,7 @@ const std::vector<std::string> share_names{
 const std::vector<std::string> pool_names{"reserved",  "reclaimable",     "free",     "external",
                                           "remainder", "reserved_blocks", "imbalance"};
 const std::vector<std::string> fact_names{
-    "step",           "live_sequences", "waits",           "hit_tokens",
+    "tick",           "live_sequences", "waits",           "hit_tokens",
     "queried_tokens", "shared_bytes",   "largest_free_run"};
 
 std::vector<std::string> columns() {
@@ -34,7 +35,7 @@ std::vector<std::string> columns() {
 }
 
 std::vector<std::int64_t> row(const Instant& instant) {
-  std::vector<std::int64_t> values{instant.step,
+  std::vector<std::int64_t> values{instant.tick,
                                    instant.live_sequences,
                                    instant.waits ? 1 : 0,
                                    instant.hit_tokens,
@@ -107,7 +108,9 @@ py::dict counts(ReplayObject& replay) {
   result["hit_tokens"] = c.hit_tokens;
   result["queried_tokens"] = c.queried_tokens;
   result["most_live"] = c.most_live;
-  result["steps"] = replay.core.series().steps();
+  result["decode_steps"] = c.decode_steps;
+  result["decode_ticks"] = c.decode_ticks;
+  result["ticks"] = replay.core.series().ticks();
   result["operations"] = replay.core.policy().operations();
   return result;
 }
@@ -144,13 +147,22 @@ py::array_t<std::int64_t> samples(ReplayObject& replay) {
   return result;
 }
 
-ReplayObject make_replay(PolicyObject& policy, double steps_per_s, double prefill_tokens_per_s,
-                         const std::string& preemption, const py::object& longest_tokens,
-                         bool jumps, const py::object& most_samples) {
+MoveRule make_move(const CacheRule& cache, const py::object& most_rows, bool appends) {
+  const std::int64_t most = most_rows.is_none() ? never : integer("most_rows", most_rows, 0, never);
+  return {cache, most, appends};
+}
+
+ReplayObject make_replay(PolicyObject& policy, double ticks_per_s, const py::object& step_ticks,
+                         std::vector<MoveRule> moves, const py::object& encoder_tokens,
+                         double prefill_tokens_per_s, const std::string& preemption,
+                         const py::object& longest_tokens, bool jumps,
+                         const py::object& most_samples) {
   static const std::map<std::string, Preemption> preemptions{{"recompute", Preemption::recompute},
                                                              {"swap", Preemption::swap}};
   ReplayOptions options;
-  options.steps_per_s = steps_per_s;
+  options.ticks_per_s = ticks_per_s;
+  options.step_ticks = integer("step_ticks", step_ticks, 0, most_bytes);
+  options.traffic = {std::move(moves), integer("encoder_tokens", encoder_tokens, 0, most_count)};
   options.prefill_tokens_per_s = prefill_tokens_per_s;
   options.preemption = named("preemption", preemptions, preemption);
   if (!longest_tokens.is_none()) {
@@ -166,12 +178,17 @@ ReplayObject make_replay(PolicyObject& policy, double steps_per_s, double prefil
 
 void bind_replay(py::module_& module) {
   module.attr("REPLAY_COLUMNS") = py::tuple(py::cast(columns()));
+  py::class_<MoveRule>(module, "MoveRule", py::is_final(),
+                       "Rows of a cache that a step of decoding moves.")
+      .def(py::init(&make_move), py::arg("cache"), py::kw_only(), py::arg("most_rows") = py::none(),
+           py::arg("appends") = false);
   py::class_<ReplayObject>(module, "Replay", py::is_final(),
                            "Requests through an allocation policy.")
-      .def(py::init(&make_replay), py::arg("policy"), py::kw_only(), py::arg("steps_per_s"),
-           py::arg("prefill_tokens_per_s") = 0.0, py::arg("preemption") = "recompute",
-           py::arg("longest_tokens") = py::none(), py::arg("jumps") = true,
-           py::arg("most_samples") = 2048)
+      .def(py::init(&make_replay), py::arg("policy"), py::kw_only(), py::arg("ticks_per_s"),
+           py::arg("step_ticks") = 1, py::arg("moves") = std::vector<MoveRule>{},
+           py::arg("encoder_tokens") = 0, py::arg("prefill_tokens_per_s") = 0.0,
+           py::arg("preemption") = "recompute", py::arg("longest_tokens") = py::none(),
+           py::arg("jumps") = true, py::arg("most_samples") = 2048)
       .def("feed", &feed, py::kw_only(), py::arg("arrival_s"), py::arg("prompt_tokens"),
            py::arg("output_tokens"), py::arg("hash_offsets"), py::arg("hashes"))
       .def(

@@ -630,13 +630,34 @@ def grow_policy(
 REPLAY_COLUMNS: tuple[str, ...]
 
 @final
-class Replay:
-    """Requests through an allocation policy, on one clock of decode steps.
+class MoveRule:
+    """Rows of a cache that a step of decoding reads or writes, in all layers together.
 
     Parameters
     ----------
-    steps_per_s
-        Each running sequence grows by one token a step.
+    cache
+        ``row_bytes`` are those moved for a row: of an update twice its own.
+    most_rows
+        Of the rows that are kept so many are read at most.
+    appends
+        The row that a step has made is written, and no other moved.
+    """
+
+    def __init__(
+        self, cache: CacheRule, *, most_rows: int | None = None, appends: bool = False
+    ) -> None: ...
+
+class Replay:
+    """Requests through an allocation policy, on one clock.
+
+    In a step each running sequence grows by one token.
+
+    Parameters
+    ----------
+    ticks_per_s
+        Of the clock.
+    step_ticks, moves, encoder_tokens
+        What a step takes: so many ticks, and one for each byte that it moves.
     prefill_tokens_per_s
         0: prompts are there at once.
     preemption
@@ -653,7 +674,10 @@ class Replay:
         self,
         policy: AllocationPolicy,
         *,
-        steps_per_s: float,
+        ticks_per_s: float,
+        step_ticks: int = 1,
+        moves: Sequence[MoveRule] = (),
+        encoder_tokens: int = 0,
         prefill_tokens_per_s: float = 0.0,
         preemption: str = "recompute",
         longest_tokens: int | None = None,

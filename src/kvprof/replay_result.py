@@ -58,6 +58,25 @@ class ReplayMean(Struct, frozen=True):
     live_sequences: float
 
 
+class MemoryTime(Struct, frozen=True):
+    """A step of decoding takes as long as memory takes to move its bytes.
+
+    Attributes
+    ----------
+    bytes_per_s
+        Of what the running sequences read and write, each at its length.
+    weights_bytes, weights_bytes_per_s
+        Read once a step, whatever the batch; None: they are left out.
+    source
+        Where the bandwidth comes from: ``given``, or the profile that measured it.
+    """
+
+    bytes_per_s: float
+    weights_bytes: int | None
+    weights_bytes_per_s: float
+    source: str
+
+
 class ReplayResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the bytes went when one trace was run through one engine's allocation.
 
@@ -72,6 +91,10 @@ class ReplayResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
         Of the prompt tokens of admitted requests, those that the prefix cache held; null without.
     seconds
         Of the replay alone, without reading the trace.
+    decode_tokens_per_s, memory_time
+        The clock of decoding: the rate of each running sequence, or what a step takes instead.
+    mean_step_s
+        Of a step in which some sequence made a token.
     block_operations
         Blocks, pages or runs allocated and freed.
     """
@@ -101,7 +124,9 @@ class ReplayResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     preemption: str
     recomputed_tokens: int
     swapped_bytes: int
-    decode_tokens_per_s: float
+    decode_tokens_per_s: float | None
+    memory_time: MemoryTime | None
+    mean_step_s: float | None
     prefill_tokens_per_s: float | None
     appended_tokens: int
     stepping: str

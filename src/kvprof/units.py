@@ -68,6 +68,28 @@ def parse_bytes(text: str) -> int:
     return _parse(text, _BYTE_UNITS, "bytes", MAX_BYTES)
 
 
+def parse_rate(text: str) -> float:
+    """Bytes a second from ``3.35TB/s``, ``900 GB/s`` (powers of 1000) or ``2GiB/s``.
+
+    Raises
+    ------
+    UsageError
+        When the text is no such rate, or not above 0.
+    """
+    amount, slash, second = text.strip().partition("/")
+    shown = text if len(text) <= 40 else f"{text[:40]}..."
+    refusal = UsageError(f"{shown!r} is no rate in bytes a second", hint="Write it like 3.35TB/s.")
+    if second.strip() != ("s" if slash else ""):
+        raise refusal
+    try:
+        rate = parse_bytes(amount)
+    except UsageError:
+        raise refusal from None
+    if rate < 1:
+        raise refusal
+    return float(rate)
+
+
 def parse_tokens(text: str, what: str = "tokens") -> int:
     """Tokens from ``4096``, ``32k`` or ``1m`` (k = 1024, as context lengths are named).
 

@@ -78,6 +78,43 @@ def test_tokens_and_blocks_give_the_same(run_cli, validated, trace):
     assert by_block == by_token
 
 
+def test_decoding_as_fast_as_memory_lets_it(run_cli, validated, trace, tmp_path):
+    given = ("--trace", trace, "--memory", "1GiB", "--bandwidth")
+    (found,) = replayed(run_cli, validated, *given, "1GB/s", "--weights", "10GB")
+    assert found["memory_time"] == {
+        "bytes_per_s": 1e9,
+        "weights_bytes": 10**10,
+        "weights_bytes_per_s": 1e9,
+        "source": "given",
+    }
+    assert found["decode_tokens_per_s"] is None
+    # The weights take ten seconds, and up to three sequences of 33 to 68 tokens of 128 KiB some ms.
+    assert 10 + 34 * 131_072e-9 < found["mean_step_s"] < 10 + 3 * 69 * 131_072e-9
+
+    measured = {
+        "model": {"name": "llama-3-8b"},
+        "engine": "paged",
+        "device": {"ceilings": {"read": 2e9}},
+        # 4 GB of weights take 2 of the 3 seconds: the cache ran at 1 GB/s.
+        "step": {
+            "bytes_read": 9 * 10**8,
+            "bytes_written": 10**8,
+            "weights_bytes": 4 * 10**9,
+            "seconds": 3.0,
+        },
+    }
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps({"kind": "profile", "results": [measured]}))
+    (of_profile,) = replayed(run_cli, validated, *given, str(profile), "--weights", "20GB")
+    assert of_profile["memory_time"] == {
+        "bytes_per_s": 1e9,
+        "weights_bytes": 2 * 10**10,
+        "weights_bytes_per_s": 2e9,
+        "source": str(profile),
+    }
+    assert of_profile["mean_step_s"] == pytest.approx(found["mean_step_s"], rel=1e-9)
+
+
 def test_prefixes_are_found(run_cli, validated, trace):
     given = ("--trace", trace, "--memory", "1GiB", "--prefix-cache", "on")
     (found,) = replayed(run_cli, validated, *given)
@@ -146,6 +183,10 @@ def test_rows_that_are_skipped_are_counted(run_cli, validated, trace):
     [
         ((), "a replay is about a memory"),
         (("--memory", "1GiB", "--weights", "1GiB"), "--weights is taken off --device-memory"),
+        (("--memory", "1GiB", "--bandwidth", "fast"), "'fast' is no rate"),
+        (("--memory", "1GiB", "--bandwidth", "0GB/s"), "'0GB/s' is no rate"),
+        (("--memory", "1GiB", "--bandwidth", __file__), "no profile"),
+        (("--memory", "1GiB", "--bandwidth", "1TB/s", "--decode-tokens-per-s", "9"), "two clocks"),
         (("--memory", "1GiB", "--engine", "logical"), "places nothing"),
         (("--memory", "1GiB", "--engine", "nonesuch"), "nonesuch"),
         (("--memory", "1GiB", "--series", "series.txt"), ".csv or .parquet"),

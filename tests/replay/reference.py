@@ -6,6 +6,7 @@ It says of each step what the compiled loop must say, and shares no code with it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -49,12 +50,23 @@ class Memory(Protocol):
 class Reference:
     """The loop: `steps` has one entry for each step, `counts` what became of the requests."""
 
-    def __init__(self, memory: Memory, longest: int, *, swaps: bool = False, prefill: int = 0):
+    def __init__(
+        self,
+        memory: Memory,
+        longest: int,
+        *,
+        swaps: bool = False,
+        prefill: float = 0,
+        step_ticks: int = 1,
+        moved: Callable[[int], int] | None = None,
+    ):
         self.memory = memory
         self.longest = longest
         self.swaps = swaps
         self.prefill = prefill
-        self.steps: list[tuple[int, Bytes, Bytes]] = []
+        self.step_ticks = step_ticks
+        self.moved = moved
+        self.steps: list[tuple[int, Bytes, Bytes, int]] = []
         self.counts = dict.fromkeys(
             ("completed", "rejected", "preemptions", "recomputed_tokens", "hit_tokens"), 0
         )
@@ -65,8 +77,10 @@ class Reference:
     def run(self, requests: list[Asked]) -> None:
         coming = list(requests)
         clock = coming[0].arrival_step
+        grows: list[int] = []
+        preempted = False
         while coming or self.waiting or self.running:
-            preempted = self.grow(clock)
+            preempted = self.grow(grows)
             if not preempted:
                 while self.waiting and self.try_admit(self.waiting[0], clock):
                     self.waiting.pop(0)
@@ -77,12 +91,22 @@ class Reference:
             arrived = bool(coming) and coming[0].arrival_step <= clock
             if not (coming or self.waiting or self.running):
                 return
-            self.observe(clock, waits=arrived or bool(self.waiting))
-            for name in [n for n, (a, _) in self.running.items() if a.tokens >= a.final]:
+            ready = [n for n, (_, tick) in self.running.items() if tick <= clock]
+            done = [n for n in ready if self.running[n][0].tokens >= self.running[n][0].final]
+            grows = [n for n in ready if n not in done]
+            ticks = self.step_ticks
+            if self.moved is not None:
+                ticks += sum(self.moved(self.running[n][0].tokens + 1) for n in grows)
+                if not ready:  # on to what comes next
+                    nexts = [tick for _, tick in self.running.values()]
+                    nexts += [asked.arrival_step for asked in coming[:1] if not arrived]
+                    ticks = 1 if preempted else min(nexts) - clock
+            self.observe(clock, ticks, waits=arrived or bool(self.waiting))
+            for name in done:
                 self.memory.release(name)
                 del self.running[name]
                 self.counts["completed"] += 1
-            clock += 1
+            clock += ticks
 
     def try_admit(self, asked: Asked, clock: int) -> bool:
         """Whether it waits no longer: it runs, or it is rejected."""
@@ -108,10 +132,14 @@ class Reference:
         self.names += 1
         return True
 
-    def grow(self, clock: int) -> bool:
+    @property
+    def ticks(self) -> int:
+        return sum(ticks for _, _, _, ticks in self.steps)
+
+    def grow(self, names: list[int]) -> bool:
         preempted = False
-        for name in list(self.running):
-            if name not in self.running or self.running[name][1] >= clock:
+        for name in names:
+            if name not in self.running:
                 continue
             while name in self.running and not self.memory.grow(
                 name, self.running[name][0].tokens + 1
@@ -130,14 +158,14 @@ class Reference:
                 self.running[name][0].tokens += 1
         return preempted
 
-    def observe(self, clock: int, *, waits: bool) -> None:
+    def observe(self, clock: int, ticks: int, *, waits: bool) -> None:
         total = dict.fromkeys(("logical", *REQUEST_WASTES), 0)
         for name, (asked, _) in self.running.items():
             for share, size in self.memory.shares(name, asked.tokens).items():
                 total[share] += size
         for share, size in self.memory.saved().items():
             total[share] -= size
-        self.steps.append((clock, total, self.memory.pool(waits)))
+        self.steps.append((clock, total, self.memory.pool(waits), ticks))
 
 
 def pool_of(**shares: int) -> Bytes:

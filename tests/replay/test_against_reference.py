@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvprof._core import REPLAY_COLUMNS, Replay
-from kvprof.accounting import cache_groups, logical_bytes
+from kvprof.accounting import cache_groups, logical_bytes, step_traffic
 from kvprof.allocation import PAGE_BYTES, Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.case import Case
 from kvprof.errors import UsageError
+from kvprof.layout import CacheLayout
 from kvprof.model import reference_model
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
+from kvprof.replay.pace import step_moves
 from kvprof.replay.policies import compiled_policy, unit_bytes
 from kvprof.replay.run import allocation_of
 from kvprof.size import Placement, Request, place
@@ -50,12 +52,17 @@ def need_bytes(allocation: Allocation, placement: Placement, longest: int) -> in
     return bare + pages * PAGE_BYTES
 
 
-def requests_of(seed: int, longest: int, *, hashed: bool = False) -> list[Asked]:
+def moved_bytes(layout: CacheLayout, tokens: int) -> int:
+    moved = step_traffic(layout, tokens, ENCODER)
+    return sum(each.bytes_read + each.bytes_written for each in moved)
+
+
+def requests_of(seed: int, longest: int, *, hashed: bool = False, apart: int = 1) -> list[Asked]:
     random = np.random.default_rng(seed)
     count = int(random.integers(1, 14))
     step, asked = 0, []
     for _ in range(count):
-        step += int(random.choice([0, 0, 1, 5, 40]))
+        step += int(random.choice([0, 0, 1, 5, 40])) * apart
         prompt = int(random.integers(1, longest * 3 // 4))
         output = int(random.integers(0, longest - prompt + 4))
         hashes: tuple[int, ...] = ()
@@ -88,7 +95,13 @@ def compiled(
         encoder_tokens=ENCODER,
         prefix_tokens=prefix_tokens,
     )
-    loop = Replay(policy, steps_per_s=1.0, longest_tokens=longest, **options)  # type: ignore[arg-type]
+    loop = Replay(
+        policy,
+        ticks_per_s=1.0,
+        longest_tokens=longest,
+        encoder_tokens=ENCODER,
+        **options,  # type: ignore[arg-type]
+    )
     for part in (requests[:3], requests[3:]):  # batches, the second of which may be empty
         offsets = np.cumsum([0, *(len(asked.hashes) for asked in part)])
         loop.feed(
@@ -111,8 +124,10 @@ def compare(
     *,
     prefix_tokens: int = 0,
     swaps: bool = False,
-    prefill: int = 0,
+    prefill: float = 0,
+    step_ticks: int | None = None,
 ) -> Reference:
+    """With ``step_ticks`` a step also takes a tick for each byte that it moves."""
     unit = unit_bytes(cache_groups(placement.kept))
     memory = memory_of(
         placement,
@@ -124,27 +139,35 @@ def compare(
         prefix_tokens=prefix_tokens,
     )
     expected = Reference(memory, longest, swaps=swaps, prefill=prefill)
-    requests = requests_of(seed, longest, hashed=prefix_tokens > 0)
-    expected.run([*requests])
+    step: dict[str, object] = {}
+    apart = 1
+    if step_ticks is not None:
+        expected.step_ticks = step_ticks
+        expected.moved = lambda tokens: moved_bytes(placement.kept, tokens)
+        step = {"step_ticks": step_ticks, "moves": step_moves(placement.kept)}
+        apart = step_ticks + moved_bytes(placement.kept, longest)
+        expected.prefill = prefill = prefill / apart
+    expected.run(requests_of(seed, longest, hashed=prefix_tokens > 0, apart=apart))
     means = None
     for jumps in (False, True):
-        for most_samples in (2**20, 3):
+        for most_samples in (2**20 if step_ticks is None else 2, 3):
             loop = compiled(
                 placement,
                 allocation,
                 capacity,
                 longest,
-                requests_of(seed, longest, hashed=prefix_tokens > 0),
+                requests_of(seed, longest, hashed=prefix_tokens > 0, apart=apart),
                 prefix_tokens=prefix_tokens,
                 jumps=jumps,
                 most_samples=most_samples,
                 preemption="swap" if swaps else "recompute",
-                prefill_tokens_per_s=float(prefill),
+                prefill_tokens_per_s=prefill,
+                **step,
             )
             counts = loop.counts
             assert {name: counts[name] for name in expected.counts} == expected.counts
-            assert counts["steps"] == len(expected.steps)
-            if most_samples > 3:
+            assert counts["ticks"] == expected.ticks
+            if most_samples > 3 and step_ticks is None:
                 check_steps(loop, expected, capacity)
             check_means(loop, expected)
             assert means in (None, loop.means)
@@ -154,11 +177,11 @@ def compare(
 
 def check_steps(loop: Replay, expected: Reference, capacity: int) -> None:
     column = {name: loop.samples[:, i].tolist() for i, name in enumerate(REPLAY_COLUMNS)}
-    assert column["step"] == [step for step, _, _ in expected.steps]
+    assert column["tick"] == [tick for tick, _, _, _ in expected.steps]
     for name in SHARES:
-        assert column[name] == [shares[name] for _, shares, _ in expected.steps], name
+        assert column[name] == [shares[name] for _, shares, _, _ in expected.steps], name
     for name in POOL_SHARES:
-        assert column[f"pool_{name}"] == [pool[name] for _, _, pool in expected.steps], name
+        assert column[f"pool_{name}"] == [pool[name] for _, _, pool, _ in expected.steps], name
     for i in range(len(expected.steps)):
         assert sum(column[name][i] for name in SHARES) == column["pool_reserved"][i]
         assert sum(column[f"pool_{name}"][i] for name in POOL_SHARES) == capacity
@@ -168,14 +191,21 @@ def check_means(loop: Replay, expected: Reference) -> None:
     if not expected.steps:
         return
     for name in SHARES:
-        total = sum(shares[name] for _, shares, _ in expected.steps)
-        assert loop.means[name] == total / len(expected.steps)
+        total = sum(shares[name] * ticks for _, shares, _, ticks in expected.steps)
+        assert loop.means[name] == total / expected.ticks
     fullest = max(expected.steps, key=lambda each: each[2]["reserved"])
-    assert loop.fullest["step"] == fullest[0]
+    assert loop.fullest["tick"] == fullest[0]
     assert {name: loop.fullest[name] for name in SHARES} == fullest[1]
 
 
-def run_case(architecture: str, engine: str, seed: int, longest: int = 90, **given: object) -> bool:
+def run_case(
+    architecture: str,
+    engine: str,
+    seed: int,
+    longest: int = 90,
+    step_ticks: int | None = None,
+    **given: object,
+) -> bool:
     """Whether the engine takes the architecture; what it does then must be what it should."""
     random = np.random.default_rng(seed)
     shape = {"tokens": longest, "max_model_len": longest, "encoder_tokens": ENCODER, **given}
@@ -194,7 +224,8 @@ def run_case(architecture: str, engine: str, seed: int, longest: int = 90, **giv
         longest,
         seed,
         swaps=bool(random.integers(0, 2)),
-        prefill=int(random.choice([0, 0, 7])),
+        prefill=float(random.choice([0, 0, 7])),
+        step_ticks=step_ticks,
     )
     return True
 
@@ -205,6 +236,13 @@ def test_every_engine_on_every_architecture(architecture: str, engine: str) -> N
     with suppress(UsageError):
         for seed in range(2):
             run_case(architecture, engine, seed + 100 * ENGINES.index(engine))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_memory_time(architecture: str) -> None:
+    """A step takes what it moves: by length, window, choice, state, whatever is kept."""
+    for seed in range(3):
+        assert run_case(architecture, "paged", seed, step_ticks=(0, 1000, 10**7)[seed])
 
 
 def test_most_engines_take_most_architectures() -> None:

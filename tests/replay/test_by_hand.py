@@ -13,8 +13,9 @@ from kvprof.case import Case
 from kvprof.errors import TraceError, UsageError
 from kvprof.model import named_model
 from kvprof.registry import registry
-from kvprof.replay.run import Pace, longest_request, replay
-from kvprof.replay_result import ReplayResult, TraceSource
+from kvprof.replay.pace import Pace
+from kvprof.replay.run import longest_request, replay
+from kvprof.replay_result import MemoryTime, ReplayResult, TraceSource
 from kvprof.size import Request
 from kvprof.workload.batch import Batch
 
@@ -143,6 +144,26 @@ def test_swapping_counts_bytes_and_computes_nothing_again() -> None:
     assert found.span_s == 8 + 9 + 9
 
 
+def test_memory_time() -> None:
+    # A second a token, 100 for the weights. To 11 tokens 11 are read and 1 is written, then 12 and
+    # 1; the step in which the sequence leaves reads the weights alone.
+    time = MemoryTime(float(TOKEN), 100 * TOKEN, float(TOKEN), "given")
+    found = run("paged", (0, 10, 2), memory=64 * TOKEN, pace=Pace(memory_time=time))
+    assert found.span_s == 112 + 113 + 100
+    assert found.mean_step_s == 112.5
+    assert found.mean.bytes.logical == TOKEN * (10 * 112 + 11 * 113 + 12 * 100) / 325
+    # Half the bandwidth for the weights: they take twice as long.
+    slower = MemoryTime(float(TOKEN), 100 * TOKEN, TOKEN / 2, "given")
+    found = run("paged", (0, 10, 2), memory=64 * TOKEN, pace=Pace(memory_time=slower))
+    assert found.span_s == 212 + 213 + 200
+
+
+def test_a_prompt_without_an_answer_is_held_until_it_is_computed() -> None:
+    pace = Pace(decode_tokens_per_s=1.0, prefill_tokens_per_s=4.0)
+    found = run("paged", (0, 16, 0), memory=64 * TOKEN, pace=pace)
+    assert found.span_s == 16 / 4 + 1
+
+
 def test_a_request_alone_that_outgrows_the_memory_is_rejected() -> None:
     found = run("paged", (0, 32, 33), (1, 16, 1), memory=64 * TOKEN)
     assert (found.requests.rejected, found.requests.completed) == (1, 1)
@@ -204,7 +225,7 @@ group = ReplayGroup(rule=rule, parts=[ReplayPart(cache=rule, rows_per_block=16)]
                     rows_per_block=16, block_tokens=16, pool=0)
 policy = blocks_policy(groups=[group], pools=[ReplayPool(num_blocks=64, block_bytes=16384)],
                        logical=[rule], capacity_bytes=2**20)
-loop = Replay(policy, steps_per_s=1.0, most_samples=64)
+loop = Replay(policy, ticks_per_s=1.0, most_samples=64)
 n = 20_000
 def feed(count, start):
     for i in range(start, start + count):

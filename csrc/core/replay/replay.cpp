@@ -11,63 +11,29 @@
 namespace kvprof {
 namespace {
 
-constexpr std::int64_t interrupt_steps = 1024;
-constexpr std::int64_t most_request_tokens = std::int64_t{1} << 32;
-constexpr double most_steps = 4.5e15;  // exact in a double, and room to add
-constexpr double most_prefill_steps = 1e12;
-
-[[noreturn]] void refuse(const char* what, std::size_t request, const std::string& value) {
-  throw std::invalid_argument(std::string(what) + ": got " + value + " for request " +
-                              std::to_string(request));
-}
+constexpr std::int64_t interrupt_rounds = 1024;
+constexpr std::int64_t most_ticks = std::int64_t{1} << 62;
+constexpr double most_prefill_ticks = 1e17;
 
 }  // namespace
 
 Replay::Replay(std::unique_ptr<Policy> policy, const ReplayOptions& options)
     : policy_(std::move(policy)), options_(options), series_(options.most_samples) {
-  if (!(options.steps_per_s > 0) || !(options.prefill_tokens_per_s >= 0)) {
-    throw std::invalid_argument("steps and prefill tokens per second must be above 0");
+  if (!(options.ticks_per_s > 0) || !(options.prefill_tokens_per_s >= 0)) {
+    throw std::invalid_argument("ticks and prefill tokens per second must be above 0");
   }
-}
-
-void Replay::validate(const RequestBatch& batch) const {
-  const std::size_t count = batch.arrival_s.size;
-  if (batch.prompt_tokens.size != count || batch.output_tokens.size != count ||
-      batch.hash_offsets.size != count + 1) {
-    throw std::invalid_argument("the arrays of a batch must be of one length");
-  }
-  double earlier = last_arrival_s_;
-  std::int64_t offset = batch.hash_offsets[0];
-  const auto hashes = static_cast<std::int64_t>(batch.hashes.size);
-  for (std::size_t i = 0; i < count; ++i) {
-    const double arrival = batch.arrival_s[i];
-    const std::int64_t prompt = batch.prompt_tokens[i];
-    const std::int64_t output = batch.output_tokens[i];
-    if (!(arrival >= earlier) || !(arrival * options_.steps_per_s < most_steps)) {
-      refuse("arrivals must ascend from 0 and be finite", i, std::to_string(arrival));
-    }
-    if (prompt < 0 || prompt > most_request_tokens) {
-      refuse("prompt_tokens must be 0 to 2**32", i, std::to_string(prompt));
-    }
-    if (output < 0 || output > most_request_tokens) {
-      refuse("output_tokens must be 0 to 2**32", i, std::to_string(output));
-    }
-    const std::int64_t next = batch.hash_offsets[i + 1];
-    if (offset < 0 || next < offset || next > hashes) {
-      refuse("hash_offsets must ascend within the hashes", i, std::to_string(next));
-    }
-    earlier = arrival;
-    offset = next;
+  if (options.step_ticks < 0 || (options.step_ticks == 0 && options.traffic.bytes(1) == 0)) {
+    throw std::invalid_argument("a step must take some time");
   }
 }
 
 void Replay::feed(const RequestBatch& batch, const std::function<bool()>& interrupted) {
-  validate(batch);
+  validate(batch, last_arrival_s_, static_cast<double>(most_ticks) / options_.ticks_per_s);
   interrupted_ = &interrupted;
   for (std::size_t i = 0; i < batch.arrival_s.size && !stopped_; ++i) {
     last_arrival_s_ = batch.arrival_s[i];
     const auto arrival =
-        static_cast<std::int64_t>(std::ceil(last_arrival_s_ * options_.steps_per_s));
+        static_cast<std::int64_t>(std::ceil(last_arrival_s_ * options_.ticks_per_s));
     const std::int64_t prompt = batch.prompt_tokens[i];
     Request request{prompt, prompt, prompt + batch.output_tokens[i], {}, false};
     request.hashes.assign(batch.hashes.data + batch.hash_offsets[i],
@@ -82,26 +48,18 @@ void Replay::finish(const std::function<bool()>& interrupted) {
   while (!idle() && !stopped_) next_step(never);
 }
 
-void Replay::offer(Request request, std::int64_t arrival_step) {
-  if (!started_) clock_ = arrival_step;
+void Replay::offer(Request request, std::int64_t arrival_tick) {
+  if (!started_) clock_ = arrival_tick;
   started_ = true;
   while (!stopped_) {
-    if (idle()) pass_idle(arrival_step);
-    if (arrival_step <= clock_ && preempted_.empty() && !preempted_now_) {
+    if (idle()) {  // the policy's memory is as it was when the last sequence left
+      waits_ = false;
+      pass(arrival_tick);
+    }
+    if (arrival_tick <= clock_ && preempted_.empty() && !preempted_now_) {
       if (admit(request) != Outcome::waits) return;
     }
-    next_step(arrival_step);
-  }
-}
-
-// The policy's memory is as it was when the last sequence left.
-void Replay::pass_idle(std::int64_t until_step) {
-  waits_ = false;
-  while (clock_ < until_step) {
-    const std::int64_t steps = std::min(until_step - clock_, series_.steps_to_sample(clock_));
-    observe(steps);
-    clock_ += steps;
-    preempted_now_ = false;
+    next_step(arrival_tick);
   }
 }
 
@@ -125,27 +83,22 @@ Replay::Outcome Replay::admit(Request& request) {
   } else if (!swapped) {
     counts_.recomputed_tokens += request.tokens - cached;
   }
-  const std::int64_t delay = swapped ? 0 : prefill_steps(request.tokens - cached);
-  const bool done = request.tokens >= request.final_tokens;
+  const std::int64_t delay = swapped ? 0 : prefill_ticks(request.tokens - cached);
   Sequence& sequence = slots_[slot];
-  sequence = {std::move(request), next_order_++, clock_ + delay, {}, {}};
-  sequence.base = policy_->shares(slot, sequence.request.tokens);
+  sequence = {std::move(request), next_order_++, State::prefills, step_, {}, {}};
+  sequence.base.shares = policy_->shares(slot, sequence.request.tokens);
   totals_.add(sequence.base);
   running_.emplace(sequence.order, slot);
+  prefilling_.emplace(clock_ + delay, sequence.order, slot);
   counts_.most_live = std::max(counts_.most_live, static_cast<std::int64_t>(running_.size()));
-  if (done) {
-    finished_.push_back(slot);
-  } else if (options_.jumps) {
-    due_.emplace(sequence.base_step + 1, sequence.order, slot);
-  }
   return Outcome::admitted;
 }
 
-std::int64_t Replay::prefill_steps(std::int64_t tokens) const {
+std::int64_t Replay::prefill_ticks(std::int64_t tokens) const {
   if (options_.prefill_tokens_per_s <= 0) return 0;
-  const double steps =
-      static_cast<double>(tokens) / options_.prefill_tokens_per_s * options_.steps_per_s;
-  return static_cast<std::int64_t>(std::ceil(std::min(steps, most_prefill_steps)));
+  const double ticks =
+      static_cast<double>(tokens) / options_.prefill_tokens_per_s * options_.ticks_per_s;
+  return static_cast<std::int64_t>(std::ceil(std::min(ticks, most_prefill_ticks)));
 }
 
 Slot Replay::new_slot() {
@@ -158,49 +111,96 @@ Slot Replay::new_slot() {
   return slot;
 }
 
-void Replay::next_step(std::int64_t arrival_step) {
-  if (++rounds_ % interrupt_steps == 0 && *interrupted_ && (*interrupted_)()) stopped_ = true;
-  waits_ = !preempted_.empty() || arrival_step <= clock_;
-  const std::int64_t steps = steps_to_event(arrival_step);
-  observe(steps);
-  totals_.add(slopes_, steps - 1);
+void Replay::next_step(std::int64_t arrival_tick) {
+  if (++rounds_ % interrupt_rounds == 0 && *interrupted_ && (*interrupted_)()) stopped_ = true;
+  waits_ = !preempted_.empty() || arrival_tick <= clock_;
+  begin_decoding();
+  if (decoding_ == 0 && finished_.empty()) {
+    const std::int64_t ready = any_due(prefilling_) ? std::get<0>(prefilling_.top()) : never;
+    const std::int64_t next = arrival_tick > clock_ ? std::min(arrival_tick, ready) : ready;
+    pass(preempted_now_ ? clock_ + 1 : next);
+    readmit();
+    return;
+  }
+  const Stretch stretch = next_stretch(arrival_tick);
+  observe(stretch);
+  if (decoding_ > 0) {
+    counts_.decode_steps += stretch.steps;
+    counts_.decode_ticks += static_cast<std::int64_t>(stretch.total());
+  }
+  totals_.add(slopes_, stretch.steps - 1);
   complete();
-  clock_ += steps;
+  advance(stretch.total());
+  step_ += stretch.steps;
   totals_.add(slopes_);
   preempted_now_ = false;
   grow();
   readmit();
 }
 
-bool Replay::is_due(const Due& due) const {
-  const auto found = running_.find(std::get<1>(due));
-  return found != running_.end();
-}
-
-std::int64_t Replay::steps_to_event(std::int64_t arrival_step) {
-  if (!options_.jumps || !finished_.empty() || preempted_now_) return 1;
-  std::int64_t steps = series_.steps_to_sample(clock_);
-  if (arrival_step > clock_ && arrival_step != never) {
-    steps = std::min(steps, arrival_step - clock_);
+void Replay::begin_decoding() {
+  while (any_due(prefilling_) && std::get<0>(prefilling_.top()) <= clock_) {
+    const auto [tick, order, slot] = prefilling_.top();
+    prefilling_.pop();
+    Sequence& sequence = slots_[slot];
+    sequence.base_step = step_;
+    if (sequence.request.tokens >= sequence.request.final_tokens) {
+      finish(slot);
+      continue;
+    }
+    sequence.state = State::decodes;
+    ++decoding_;
+    sequence.base.ticks = options_.traffic.bytes(sequence.request.tokens + 1);
+    totals_.ticks += sequence.base.ticks;
+    if (options_.jumps) due_.emplace(step_ + 1, order, slot);
   }
-  while (!due_.empty() && !is_due(due_.top())) due_.pop();
-  if (!due_.empty()) steps = std::min(steps, std::get<0>(due_.top()) - clock_);
-  return std::max<std::int64_t>(1, steps);
 }
 
-void Replay::observe(std::int64_t steps) {
+// Nothing comes, grows or leaves.
+void Replay::pass(std::int64_t until_tick) {
+  while (clock_ < until_tick) {
+    const std::int64_t ticks = std::min(until_tick - clock_, series_.ticks_to_sample(clock_));
+    observe({1, ticks, 0});
+    advance(ticks);
+    preempted_now_ = false;
+  }
+}
+
+void Replay::advance(Stretch::Wide ticks) {
+  if (ticks > most_ticks - clock_) {
+    throw std::overflow_error("the clock ran out: too many steps that take too long");
+  }
+  clock_ += static_cast<std::int64_t>(ticks);
+}
+
+bool Replay::any_due(Queue& queue) const {
+  while (!queue.empty() && running_.find(std::get<1>(queue.top())) == running_.end()) queue.pop();
+  return !queue.empty();
+}
+
+Stretch Replay::next_stretch(std::int64_t arrival_tick) {
+  Stretch stretch{1, options_.step_ticks + totals_.ticks, slopes_.ticks};
+  if (!options_.jumps || !finished_.empty() || preempted_now_) return stretch;
+  if (any_due(due_)) stretch.steps = std::max<std::int64_t>(1, std::get<0>(due_.top()) - step_);
+  stretch.shorten_to(series_.ticks_to_sample(clock_));
+  if (arrival_tick > clock_ && arrival_tick != never) stretch.shorten_to(arrival_tick - clock_);
+  if (any_due(prefilling_)) stretch.shorten_to(std::get<0>(prefilling_.top()) - clock_);
+  return stretch;
+}
+
+void Replay::observe(const Stretch& stretch) {
   Instant instant;
-  instant.step = clock_;
+  instant.tick = clock_;
   instant.live_sequences = static_cast<std::int64_t>(running_.size());
   instant.waits = waits_;
   instant.hit_tokens = counts_.hit_tokens;
   instant.queried_tokens = counts_.queried_tokens;
   const Shares shared = policy_->shared();
-  instant.shares = totals_;
+  instant.shares = totals_.shares;
   instant.shares.add(shared, -1);
   instant.shared_bytes = shared.reserved();
   instant.pool = policy_->pool_state(waits_);
-  series_.observe(instant, slopes_, steps);
+  series_.observe(instant, slopes_.shares, stretch);
 }
 
 void Replay::complete() {
@@ -217,23 +217,23 @@ void Replay::grow() {
     return;
   }
   for (auto each = running_.begin(); each != running_.end(); ++each) {
-    if (slots_[each->second].base_step >= clock_) continue;  // its prompt is being computed
-    if (!grow_one(each->second)) return;                     // it was the last
+    if (slots_[each->second].state != State::decodes) continue;
+    if (!grow_one(each->second)) return;  // it was the last
   }
 }
 
 void Replay::grow_due() {
-  while (!due_.empty() && std::get<0>(due_.top()) <= clock_) {
-    const Due due = due_.top();
+  while (any_due(due_) && std::get<0>(due_.top()) <= step_) {
+    const Slot slot = std::get<2>(due_.top());
     due_.pop();
-    if (is_due(due)) grow_one(std::get<2>(due));
+    grow_one(slot);
   }
 }
 
 // Only sequences not yet grown in this step are preempted: victims come from the back.
 bool Replay::grow_one(Slot slot) {
   const Sequence& sequence = slots_[slot];
-  const std::int64_t tokens = sequence.request.tokens + (clock_ - sequence.base_step);
+  const std::int64_t tokens = sequence.request.tokens + (step_ - sequence.base_step);
   while (!policy_->grow(slot, tokens)) {
     const Slot last = running_.rbegin()->second;
     preempt(last);
@@ -246,34 +246,45 @@ bool Replay::grow_one(Slot slot) {
 
 void Replay::account(Slot slot, std::int64_t tokens) {
   Sequence& sequence = slots_[slot];
-  const std::int64_t elapsed = clock_ - sequence.base_step;
+  const std::int64_t elapsed = step_ - sequence.base_step;
   totals_.add(sequence.base, -1);
   totals_.add(sequence.slope, -elapsed);
   slopes_.add(sequence.slope, -1);
-  sequence.base = policy_->shares(slot, tokens);
+  sequence.base = {policy_->shares(slot, tokens), 0};
   sequence.slope = {};
-  sequence.base_step = clock_;
+  sequence.base_step = step_;
   sequence.request.tokens = tokens;
-  totals_.add(sequence.base);
   if (tokens >= sequence.request.final_tokens) {
-    finished_.push_back(slot);
+    totals_.add(sequence.base);
+    --decoding_;
+    finish(slot);
     return;
   }
+  sequence.base.ticks = options_.traffic.bytes(tokens + 1);
+  totals_.add(sequence.base);
   if (!options_.jumps) return;
+  // What a step takes is known by the length that it leads to.
   const std::int64_t end =
-      std::min(policy_->next_break(slot, tokens), sequence.request.final_tokens);
+      std::min({policy_->next_break(slot, tokens), options_.traffic.next_break(tokens + 1) - 1,
+                sequence.request.final_tokens});
   if (end - tokens > 1) {
-    sequence.slope = policy_->shares(slot, tokens + 1);
+    sequence.slope = {policy_->shares(slot, tokens + 1), options_.traffic.bytes(tokens + 2)};
     sequence.slope.add(sequence.base, -1);
     slopes_.add(sequence.slope);
   }
-  due_.emplace(clock_ + end - tokens, sequence.order, slot);
+  due_.emplace(step_ + end - tokens, sequence.order, slot);
+}
+
+void Replay::finish(Slot slot) {
+  slots_[slot].state = State::done;
+  finished_.push_back(slot);
 }
 
 Replay::Request Replay::remove(Slot slot) {
   Sequence& sequence = slots_[slot];
+  if (sequence.state == State::decodes) --decoding_;
   totals_.add(sequence.base, -1);
-  if (clock_ > sequence.base_step) totals_.add(sequence.slope, sequence.base_step - clock_);
+  totals_.add(sequence.slope, sequence.base_step - step_);
   slopes_.add(sequence.slope, -1);
   policy_->release(slot);
   running_.erase(sequence.order);
@@ -284,7 +295,8 @@ Replay::Request Replay::remove(Slot slot) {
 void Replay::preempt(Slot slot) {
   preempted_now_ = true;
   const Sequence& sequence = slots_[slot];
-  const std::int64_t made = std::max<std::int64_t>(0, clock_ - 1 - sequence.base_step);
+  const bool decodes = sequence.state == State::decodes;
+  const std::int64_t made = decodes ? step_ - 1 - sequence.base_step : 0;
   const std::int64_t reserved = policy_->shares(slot, sequence.request.tokens + made).reserved();
   Request request = remove(slot);
   counts_.appended_tokens += made;

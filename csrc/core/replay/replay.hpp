@@ -9,8 +9,9 @@
 #include <tuple>
 #include <vector>
 
-#include "core/array_view.hpp"
+#include "core/replay/pace.hpp"
 #include "core/replay/policy.hpp"
+#include "core/replay/request_batch.hpp"
 #include "core/replay/series.hpp"
 
 namespace kvprof {
@@ -22,8 +23,11 @@ enum class Preemption {
 };
 
 struct ReplayOptions {
-  /// Decode steps a second: each running sequence grows by one token a step.
-  double steps_per_s = 1;
+  /// Of the clock. A step, in which each running sequence grows by a token, takes `step_ticks` and
+  /// the bytes that it moves for them.
+  double ticks_per_s = 1;
+  std::int64_t step_ticks = 1;
+  StepTraffic traffic;
   /// Tokens of a prompt computed in a second; 0: at once.
   double prefill_tokens_per_s = 0;
   Preemption preemption = Preemption::recompute;
@@ -33,16 +37,6 @@ struct ReplayOptions {
   /// out is the same.
   bool jumps = true;
   std::size_t most_samples = 2048;
-};
-
-/// Consecutive requests, in order of arrival; those of a later batch arrive later.
-struct RequestBatch {
-  ArrayView<const double> arrival_s;
-  ArrayView<const std::int64_t> prompt_tokens;
-  ArrayView<const std::int64_t> output_tokens;
-  /// The prefix hashes of request `i` are `hashes[hash_offsets[i]:hash_offsets[i + 1]]`.
-  ArrayView<const std::int64_t> hash_offsets;
-  ArrayView<const std::uint64_t> hashes;
 };
 
 struct ReplayCounts {
@@ -56,6 +50,8 @@ struct ReplayCounts {
   std::int64_t hit_tokens = 0;
   std::int64_t queried_tokens = 0;
   std::int64_t most_live = 0;
+  std::int64_t decode_steps = 0;  ///< those in which some sequence grew
+  std::int64_t decode_ticks = 0;  ///< what they took
 };
 
 /// Requests through an allocation policy: one event loop, one clock, memory for what is live.
@@ -70,10 +66,10 @@ struct ReplayCounts {
 /// 3. What there is now is observed.
 /// 4. Sequences that have made their output are released.
 ///
-/// With nothing running the clock jumps to the next arrival; the steps between are observed too.
+/// With nothing to decode the clock goes on to what comes next; the time between is observed too.
 class Replay {
  public:
-  /// @throw std::invalid_argument when a rate is not above 0
+  /// @throw std::invalid_argument when a rate or what a step takes is not above 0
   Replay(std::unique_ptr<Policy> policy, const ReplayOptions& options);
 
   /// Run until the last request of the batch is admitted or rejected.
@@ -82,6 +78,7 @@ class Replay {
   /// it
   /// @throw std::invalid_argument when arrays differ in length, arrivals descend or are not finite,
   /// or lengths are out of range; nothing of the batch was replayed then
+  /// @throw std::overflow_error when the clock runs out
   void feed(const RequestBatch& batch, const std::function<bool()>& interrupted = {});
 
   /// Run until nothing is left; no batch may follow.
@@ -100,43 +97,51 @@ class Replay {
     bool preempted = false;
   };
 
-  /// A running sequence: its length and shares at `base_step`, and what they grow by a step.
+  enum class State { prefills, decodes, done };
+
+  /// A running sequence: its length and load at `base_step`, and what they grow by a step.
   struct Sequence {
     Request request;
     std::uint64_t order = 0;
+    State state = State::prefills;
     std::int64_t base_step = 0;
-    Shares base;
-    Shares slope;
+    Load base;
+    Load slope;
   };
 
   enum class Outcome { admitted, rejected, waits };
-  using Due = std::tuple<std::int64_t, std::uint64_t, Slot>;  ///< step, order, slot
+  using Due = std::tuple<std::int64_t, std::uint64_t, Slot>;  ///< step or tick, order, slot
+  using Queue = std::priority_queue<Due, std::vector<Due>, std::greater<>>;
 
-  void validate(const RequestBatch& batch) const;
-  void offer(Request request, std::int64_t arrival_step);
-  std::int64_t prefill_steps(std::int64_t tokens) const;
+  void offer(Request request, std::int64_t arrival_tick);
   Outcome admit(Request& request);
+  std::int64_t prefill_ticks(std::int64_t tokens) const;
   Slot new_slot();
-  void pass_idle(std::int64_t until_step);
-  void next_step(std::int64_t arrival_step);
-  std::int64_t steps_to_event(std::int64_t arrival_step);
-  void observe(std::int64_t steps);
+  void next_step(std::int64_t arrival_tick);
+  void begin_decoding();
+  void pass(std::int64_t until_tick);
+  void advance(Stretch::Wide ticks);
+  Stretch next_stretch(std::int64_t arrival_tick);
+  void observe(const Stretch& stretch);
   void complete();
   void grow();
   void grow_due();
   bool grow_one(Slot slot);
   void account(Slot slot, std::int64_t tokens);
+  void finish(Slot slot);
   void preempt(Slot slot);
   Request remove(Slot slot);
   void readmit();
   bool idle() const { return running_.empty() && preempted_.empty(); }
-  bool is_due(const Due& due) const;
+  /// Whether a sequence is next in a queue; those that run no longer are dropped.
+  bool any_due(Queue& queue) const;
 
   std::unique_ptr<Policy> policy_;
   ReplayOptions options_;
   Series series_;
   ReplayCounts counts_;
-  std::int64_t clock_ = 0;
+  std::int64_t clock_ = 0;  ///< in ticks
+  std::int64_t step_ = 0;
   bool started_ = false;
   bool waits_ = false;
   bool preempted_now_ = false;
@@ -150,9 +155,11 @@ class Replay {
   std::uint64_t next_order_ = 1;
   std::deque<Request> preempted_;
   std::vector<Slot> finished_;
-  std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
-  Shares totals_;  ///< of all running sequences, at this step
-  Shares slopes_;
+  std::int64_t decoding_ = 0;
+  Queue prefilling_;  ///< by the tick at which the prompt is computed
+  Queue due_;         ///< by the step before which something happens
+  Load totals_;       ///< of all running sequences, at this step
+  Load slopes_;
 };
 
 }  // namespace kvprof

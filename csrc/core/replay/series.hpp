@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/replay/pace.hpp"
 #include "core/replay/policy.hpp"
 #include "core/replay/shares.hpp"
 
@@ -11,7 +12,7 @@ namespace kvprof {
 
 /// What a replay looked like at one step.
 struct Instant {
-  std::int64_t step = 0;
+  std::int64_t tick = 0;
   std::int64_t live_sequences = 0;
   bool waits = false;  ///< whether a request that has arrived waits for memory
   /// Of prompt tokens asked for so far, those that a prefix cache served.
@@ -22,7 +23,7 @@ struct Instant {
   PoolState pool;
 };
 
-/// Averages over steps.
+/// Averages over time.
 struct Means {
   std::array<double, num_shares> shares{};
   std::array<double, num_pool_shares> pool{};
@@ -32,31 +33,34 @@ struct Means {
 
 /// Instants of a replay in bounded memory: evenly spaced samples, sums, the fullest one.
 ///
-/// Samples are `interval` steps apart, which doubles whenever there are too many of them.
+/// There is one sample in each `interval` ticks at most, the first step in them; it doubles
+/// whenever there are too many.
 class Series {
  public:
   explicit Series(std::size_t most_samples) : most_samples_(most_samples) {}
 
-  /// How many steps from `step` on may be observed at once.
-  std::int64_t steps_to_sample(std::int64_t step) const;
+  /// How many ticks from `tick` on need no sample.
+  std::int64_t ticks_to_sample(std::int64_t tick) const;
 
-  /// The instant holds for `steps` steps, while its shares change by `slopes` with each of them.
+  /// The instant holds for those steps, while its shares change by `slopes` with each of them.
   /// Between two calls blocks come and go; during one nothing but the shares changes.
-  void observe(const Instant& instant, const Shares& slopes, std::int64_t steps);
+  void observe(const Instant& instant, const Shares& slopes, const Stretch& stretch);
 
   const std::vector<Instant>& samples() const { return samples_; }
   const Instant& fullest() const { return fullest_; }
-  std::int64_t steps() const { return steps_; }
+  std::int64_t ticks() const { return ticks_; }
   Means means() const;
 
  private:
-  __extension__ using Wide = __int128;  // bytes times steps
+  using Wide = Stretch::Wide;  // bytes times ticks
+
+  void thin();
 
   std::size_t most_samples_;
   std::vector<Instant> samples_;
   std::int64_t interval_ = 1;
   std::int64_t next_sample_ = 0;
-  std::int64_t steps_ = 0;
+  std::int64_t ticks_ = 0;
   Instant fullest_;
   std::array<Wide, num_shares> share_sums_{};
   std::array<Wide, num_pool_shares> pool_sums_{};

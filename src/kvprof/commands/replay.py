@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from kvprof.commands.options import (
     chosen_models,
@@ -22,7 +23,8 @@ from kvprof.commands.values import COUNT, NAMES, TOKEN_COUNT, flatten
 
 if TYPE_CHECKING:
     from kvprof.case import Case
-    from kvprof.replay.run import Pace, Replayed
+    from kvprof.replay.pace import Pace
+    from kvprof.replay.run import Replayed
     from kvprof.replay_result import ReplayResult
     from kvprof.workload.trace import Trace
 
@@ -58,6 +60,13 @@ def _pace_options(command: Any) -> Any:
     return stack(
         command,
         DECODE_RATE,
+        click.option(
+            "--bandwidth",
+            metavar="RATE|PROFILE",
+            help="Decode as fast as memory lets it instead: a step takes the time of --weights and "
+            "of what its sequences read and write, at so many bytes a second (3.35TB/s) or as a "
+            "JSON document of `kvprof profile` measured it.",
+        ),
         click.option(
             "--prefill-tokens-per-s",
             type=POSITIVE,
@@ -157,7 +166,7 @@ def _destinations(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
 
 def _replayed(options: dict[str, Any]) -> Iterator[Replayed]:
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
-    from kvprof.replay.run import Pace  # noqa: PLC0415
+    from kvprof.replay.pace import Pace  # noqa: PLC0415
     from kvprof.workload.trace import open_trace  # noqa: PLC0415
 
     pace = Pace(
@@ -183,7 +192,21 @@ def _replayed(options: dict[str, Any]) -> Iterator[Replayed]:
         with trace:
             longest = options["max_model_len"] or _longest(trace)
             for case in _cases(models, engines, options, longest):
-                yield _one(case, trace, pace, show)
+                yield _one(case, trace, _paced(pace, case, options), show)
+
+
+def _paced(pace: Pace, case: Case, options: dict[str, Any]) -> Pace:
+    """The pace with the clock of the case's model, where ``--bandwidth`` asks for one."""
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from kvprof.memory import weights_bytes  # noqa: PLC0415
+    from kvprof.replay.bandwidth import memory_time  # noqa: PLC0415
+
+    if options["bandwidth"] is None:
+        return pace
+    weights = weights_bytes(options["weights"], case.model)
+    time = memory_time(options["bandwidth"], case.model, case.engine.name, weights)
+    return replace(pace, memory_time=time)
 
 
 def _longest(trace: Trace) -> int:
@@ -195,10 +218,15 @@ def _longest(trace: Trace) -> int:
 def _check_memory(options: dict[str, Any]) -> None:
     from kvprof.errors import UsageError  # noqa: PLC0415
 
-    if options["weights"] is not None and options["device_memory"] is None:
+    if options["weights"] is not None and not (options["device_memory"] or options["bandwidth"]):
         raise UsageError(
-            "--weights is taken off --device-memory, which is not given",
-            hint="Give --device-memory too, or --memory alone: what the cache may use.",
+            "--weights is taken off --device-memory, and read at --bandwidth; neither is given",
+            hint="Give one of them too, or --memory alone: what the cache may use.",
+        )
+    rate = click.get_current_context().get_parameter_source("decode_tokens_per_s")
+    if options["bandwidth"] is not None and rate is not ParameterSource.DEFAULT:
+        raise UsageError(
+            "--decode-tokens-per-s and --bandwidth are two clocks of decoding; give one of them"
         )
     if options["memory"] is None and options["device_memory"] is None:
         raise UsageError(

@@ -18,6 +18,7 @@ from kvprof.engine_options import chosen_options
 from kvprof.errors import TraceError, UsageError
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import call_plugin, registry
+from kvprof.replay.pace import Pace, step_time
 from kvprof.replay.policies import compiled_policy
 from kvprof.replay_result import (
     MeanBytes,
@@ -33,41 +34,17 @@ from kvprof.units import format_bytes
 if TYPE_CHECKING:
     from kvprof.workload.batch import Batch, Workload
 
-DECODE_TOKENS_PER_S = 50.0
 MOST_SAMPLES = 2048
 _FED_ROWS = 1024
 _SPARKS = 60
 
 
-class Pace(Struct, frozen=True, kw_only=True):
-    """The clock of a replay, and what it does when memory runs out.
-
-    Attributes
-    ----------
-    decode_tokens_per_s
-        Of each running sequence: a step of the clock is its inverse.
-    prefill_tokens_per_s
-        None: a prompt is there at once.
-    preemption
-        ``recompute`` or ``swap``.
-    prefix_cache
-        Whether blocks of prompts are kept and found again by the hashes of the trace.
-    jumps
-        From block boundary to block boundary; token by token gives the same, slower.
-    """
-
-    decode_tokens_per_s: float = DECODE_TOKENS_PER_S
-    prefill_tokens_per_s: float | None = None
-    preemption: str = "recompute"
-    prefix_cache: bool = False
-    jumps: bool = True
-
-
 class Replayed(Struct, frozen=True):
-    """A result, and its time series ``[samples, len(REPLAY_COLUMNS)]``."""
+    """A result, and its time series ``[samples, len(REPLAY_COLUMNS)]``, timed in ticks."""
 
     result: ReplayResult
     samples: NDArray[np.int64]
+    ticks_per_s: float
 
 
 def longest_request(workload: Workload) -> int:
@@ -131,9 +108,13 @@ def replay(
         encoder_tokens=limits.encoder_tokens,
         prefix_tokens=(workload.block_tokens or 0) if pace.prefix_cache else 0,
     )
+    step = step_time(pace, placement.kept)
     loop = Replay(
         policy,
-        steps_per_s=pace.decode_tokens_per_s,
+        ticks_per_s=pace.ticks_per_s,
+        step_ticks=step.ticks,
+        moves=step.moves,
+        encoder_tokens=limits.encoder_tokens,
         prefill_tokens_per_s=pace.prefill_tokens_per_s or 0.0,
         preemption=pace.preemption,
         longest_tokens=limits.max_model_len,
@@ -142,7 +123,7 @@ def replay(
     )
     seconds = _run(loop, workload, hashed=pace.prefix_cache, progress=progress)
     result = _result(case, placement, allocation, pace, loop, source, skipped_rows, seconds)
-    return Replayed(result, loop.samples)
+    return Replayed(result, loop.samples, pace.ticks_per_s)
 
 
 def allocation_of(case: Case, placement: Placement) -> Allocation:
@@ -176,10 +157,10 @@ def _run(
 ) -> float:
     """Seconds that the loop took."""
     seconds, done = 0.0, 0
-    for batch in workload.batches():
-        for part in _parts(batch, hashed=hashed):
-            start = time.perf_counter()
-            try:
+    try:
+        for batch in workload.batches():
+            for part in _parts(batch, hashed=hashed):
+                start = time.perf_counter()
                 loop.feed(
                     arrival_s=part.arrival_s,
                     prompt_tokens=part.prompt_tokens,
@@ -187,13 +168,13 @@ def _run(
                     hash_offsets=part.hash_offsets,
                     hashes=part.hashes,
                 )
-            except ValueError as error:
-                raise TraceError(f"{workload.name}: {error}") from None
-            seconds += time.perf_counter() - start
-            done += len(part)
-            progress(done)
-    start = time.perf_counter()
-    loop.finish()
+                seconds += time.perf_counter() - start
+                done += len(part)
+                progress(done)
+        start = time.perf_counter()
+        loop.finish()
+    except (ValueError, OverflowError) as error:
+        raise TraceError(f"{workload.name}: {error}") from None
     return seconds + time.perf_counter() - start
 
 
@@ -225,9 +206,9 @@ def _result(
     seconds: float,
 ) -> ReplayResult:
     counts, full, request = loop.counts, loop.fullest, case.request
-    steps_per_s = pace.decode_tokens_per_s
+    ticks_per_s = pace.ticks_per_s
     capacity = request.memory_bytes or 0
-    queried = counts["queried_tokens"]
+    queried, steps = counts["queried_tokens"], counts["decode_steps"]
     plan = allocation.plan if isinstance(allocation, Blocks) else None
     options = {n: v for owner, n, v in request.engine_options if owner == case.engine.name}
     return ReplayResult(
@@ -258,13 +239,15 @@ def _result(
         largest_free_run_bytes=full["largest_free_run"],
         live_sequences=full["live_sequences"],
         most_live_sequences=counts["most_live"],
-        fullest_s=full["step"] / steps_per_s,
-        span_s=counts["steps"] / steps_per_s,
+        fullest_s=full["tick"] / ticks_per_s,
+        span_s=counts["ticks"] / ticks_per_s,
         hit_rate=counts["hit_tokens"] / queried if pace.prefix_cache and queried else None,
         preemption=pace.preemption,
         recomputed_tokens=counts["recomputed_tokens"],
         swapped_bytes=counts["swapped_bytes"],
-        decode_tokens_per_s=steps_per_s,
+        decode_tokens_per_s=None if pace.memory_time else pace.decode_tokens_per_s,
+        memory_time=pace.memory_time,
+        mean_step_s=counts["decode_ticks"] / steps / ticks_per_s if steps else None,
         prefill_tokens_per_s=pace.prefill_tokens_per_s,
         appended_tokens=counts["appended_tokens"],
         stepping="blocks" if pace.jumps else "tokens",
@@ -299,10 +282,10 @@ def _sparks(samples: NDArray[np.int64], capacity: int) -> tuple[float, ...]:
     """Shares of the memory that were reserved, the most of each of 60 parts of the time."""
     if len(samples) == 0 or capacity == 0:
         return ()
-    steps = samples[:, REPLAY_COLUMNS.index("step")]
+    ticks = samples[:, REPLAY_COLUMNS.index("tick")]
     reserved = samples[:, REPLAY_COLUMNS.index("pool_reserved")]
-    span = int(steps[-1] - steps[0]) + 1
-    place_of = (steps - steps[0]) * _SPARKS // span
+    span = int(ticks[-1] - ticks[0]) + 1
+    place_of = ((ticks - ticks[0]) / span * _SPARKS).astype(np.int64)
     most = np.zeros(int(place_of[-1]) + 1)
     np.maximum.at(most, place_of, reserved / capacity)
     return tuple(round(float(value), 4) for value in most)

@@ -14,7 +14,7 @@ from kvprof.errors import UnavailableError, UsageError
 from kvprof.output import Destination
 from kvprof.replay.run import Replayed
 
-_FACTS = ("step", "waits", "hit_tokens", "queried_tokens")
+_FACTS = ("tick", "waits", "hit_tokens", "queried_tokens")
 
 
 def series_columns(replayed: Sequence[Replayed]) -> dict[str, np.ndarray[Any, Any]]:
@@ -31,7 +31,7 @@ def series_columns(replayed: Sequence[Replayed]) -> dict[str, np.ndarray[Any, An
                 "model": np.full(rows, result.model.name),
                 "engine": np.full(rows, result.engine),
                 "block_size": np.full(rows, result.block_size or 0),
-                "t_s": column["step"] / result.decode_tokens_per_s,
+                "t_s": column["tick"] / each.ticks_per_s,
                 "utilisation": column["pool_reserved"] / max(1, result.capacity_bytes),
                 "live_sequences": column["live_sequences"],
                 "waits": column["waits"],

@@ -8,7 +8,7 @@ from kvprof.document import Document
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.replay_result import ReplayResult
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.units import format_bytes, format_ratio
+from kvprof.units import format_bytes, format_rate, format_ratio
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _SUMMARY = (
@@ -46,9 +46,11 @@ def _summary(results: Sequence[ReplayResult]) -> Sheet:
         if first.prefill_tokens_per_s is None
         else f"{first.prefill_tokens_per_s:g} tokens/s of a prompt"
     )
+    clocks = dict.fromkeys(map(_clock, results))
     notes = [
-        f"Clock: {first.decode_tokens_per_s:g} tokens/s of each running sequence, {prefill}; "
-        f"first come, first served; {first.preemption} when memory runs out.",
+        *(f"Clock: {clock}" for clock in clocks),
+        f"{prefill.capitalize()}; first come, first served; {first.preemption} when memory runs "
+        "out.",
         *first.trace.notes,
     ]
     if skipped := first.requests.skipped_rows:
@@ -59,6 +61,21 @@ def _summary(results: Sequence[ReplayResult]) -> Sheet:
     notes.append(f"Replayed in {seconds:,.3g} s.")
     title = f"Replay of {first.trace.name}: {first.requests.total:,} requests"
     return Sheet(title, _SUMMARY, tuple(map(_summary_row, results)), tuple(notes))
+
+
+def _clock(result: ReplayResult) -> str:
+    time = result.memory_time
+    if time is None:
+        return f"{result.decode_tokens_per_s:g} tokens/s of each running sequence."
+    weights = "no weights"
+    if time.weights_bytes is not None:
+        read_at = format_rate(time.weights_bytes_per_s)
+        weights = f"{format_bytes(time.weights_bytes)} of weights at {read_at}"
+    source = "" if time.source == "given" else f" ({time.source})"
+    return (
+        f"of {result.model.name} a step takes the time of {weights}, and of what its sequences "
+        f"read and write at {format_rate(time.bytes_per_s)}{source}."
+    )
 
 
 def _summary_row(result: ReplayResult) -> tuple[str, ...]:
