@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from kvprof.errors import DeviceError, TraceError, UnavailableError
+from kvprof.workload.watch import Progress, Watch
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -41,7 +42,7 @@ class Database:
         When there is no temporary folder.
     """
 
-    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, memory_bytes: int = MEMORY_BYTES, progress: Progress | None = None) -> None:
         duckdb = _duckdb()
         try:
             self._folder = TemporaryDirectory(prefix="kvprof-", ignore_cleanup_errors=True)
@@ -50,6 +51,7 @@ class Database:
                 f"no temporary folder for the trace's table: {error.strerror}", hint=_TMPDIR
             ) from None
         self._links = 0
+        self._watch: Watch | None = None
         try:
             self.connection: DuckDBPyConnection = duckdb.connect(
                 str(Path(self._folder.name) / "trace.duckdb"),
@@ -62,14 +64,30 @@ class Database:
                 },
             )
             self.execute("SET TimeZone = 'UTC'")
+            if progress:
+                self.execute("SET enable_progress_bar = true")
+                self.execute("SET enable_progress_bar_print = false")
+                self._watch = Watch(self.connection, progress)
         except BaseException:
             self._folder.cleanup()
             raise
 
     def close(self) -> None:
         """Drop all tables and the folder."""
+        self.unwatch()
         self.connection.close()
         self._folder.cleanup()
+
+    def doing(self, what: str) -> None:
+        """What the statements that follow are for, where progress is shown."""
+        if self._watch:
+            self._watch.doing = what
+
+    def unwatch(self) -> None:
+        """Show no more progress."""
+        if self._watch:
+            self._watch.close()
+            self._watch = None
 
     def link(self, path: Path) -> str:
         """A name for a file that DuckDB reads as it stands."""

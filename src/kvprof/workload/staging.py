@@ -18,6 +18,8 @@ MAX_REQUEST_TOKENS = 2**30
 
 FAILED = "failed"
 
+_LINE = "line "
+
 _TABLE = """CREATE TABLE staged (
     arrival_ns BIGINT, prompt_tokens BIGINT, output_tokens BIGINT, session VARCHAR, scope BIGINT,
     hashes UBIGINT[], block_tokens BIGINT, cached_tokens BIGINT, line BIGINT, fate VARCHAR)"""
@@ -47,7 +49,9 @@ def stage(database: Database, files: Sequence[TraceFile], format_: Format) -> li
     staged: list[StagedFile] = []
     end = 0
     for number, file in enumerate(files):
+        database.doing(f"checking {file.path.name}")
         check_whole(file.path, file.compression)
+        database.doing(f"reading {file.path.name}")
         first, end = end, end + _insert(database, file, format_, number)
         staged.append(StagedFile(file, first, end))
     return staged
@@ -166,13 +170,10 @@ def bad_rows(
 
 def _where(database: Database, staged: Sequence[StagedFile], format_: Format, row: int) -> str:
     own = next(s for s in staged if row < s.end)
-    path = own.file.path
-    if format_.document:
-        return f"{path}: request {row - own.first + 1} (those of sub-agents counted)"
-    if own.file.head.kind == "parquet":
-        return f"{path}: row {row - own.first + 1}"
-    (line,) = database.row(f"SELECT line FROM staged WHERE rowid = {row}")
-    line = line or row - own.first + 1
+    path, place = own.file.path, line_of(database, own, format_, row)
+    if not place.startswith(_LINE):
+        return f"{path}: {place}"
+    line = int(place.removeprefix(_LINE))
 
     def text(encoding: str) -> str:
         lines = lines_sql(own.file.link, own.file.compression, encoding)
@@ -180,6 +181,17 @@ def _where(database: Database, staged: Sequence[StagedFile], format_: Format, ro
         return str(found)
 
     return f"{path}:{line}: {in_either_encoding(text)!r}"
+
+
+def line_of(database: Database, file: StagedFile, format_: Format, row: int) -> str:
+    """Where a row of ``staged`` is in its file: ``line 12``, or what counts there."""
+    number = row - file.first + 1
+    if format_.document:
+        return f"request {number} (those of sub-agents counted)"
+    if file.file.head.kind == "parquet":
+        return f"row {number}"
+    (line,) = database.row(f"SELECT line FROM staged WHERE rowid = {row}")
+    return f"{_LINE}{line or number}"
 
 
 def block_size(database: Database) -> int | None:
