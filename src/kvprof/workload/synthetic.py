@@ -13,6 +13,7 @@ from kvprof.workload.batch import BATCH_ROWS, MOST_HASHES, Batch, Workload
 from kvprof.workload.drawing import Drawn, draw
 from kvprof.workload.settings import (
     PAUSE_S,
+    SETTINGS,
     SHAREGPT_OUTPUT_TOKENS,
     SHAREGPT_PROMPT_TOKENS,
     SPREAD,
@@ -66,15 +67,13 @@ class Synthetic(Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """What reports call it: what was asked for, but for what is as usual."""
+        usual = Synthetic(requests=None, duration_s=1.0)
         told = [
-            f"{name}={getattr(self, name)}"
-            for name, usual in zip(
-                self.__struct_fields__[1:], self.__struct_defaults__, strict=True
-            )
-            if getattr(self, name) != usual
+            f"{name}={getattr(self, setting.field):.10g}"
+            for name, setting in SETTINGS.items()
+            if getattr(self, setting.field) != getattr(usual, setting.field)
         ]
-        requests = [] if self.requests is None else [f"requests={self.requests}"]
-        return f"synthetic {','.join(requests + told)}"
+        return f"synthetic {','.join(told)}".rstrip()
 
     @property
     def block_tokens(self) -> int | None:

@@ -57,12 +57,11 @@ class TraceFacts(Struct, frozen=True):
     @property
     def rows_left_out(self) -> tuple[str, ...]:
         """What failed or could not be read, in words; `notes` have the rest."""
-        failed = ()
+        told = [f"Left out: {format_plural(n, 'row')}: {why}." for why, n in self.bad_rows.items()]
         if self.failed:
-            count = format_plural(self.failed, "request")
-            failed = (f"{count} failed when recorded, and are left out.",)
-        bad = (f"Left out: {format_plural(n, 'row')}: {why}." for why, n in self.bad_rows.items())
-        return (*failed, *bad)
+            failed = format_plural(self.failed, "request")
+            told.insert(0, f"{failed} failed when recorded, and are left out.")
+        return tuple(told)
 
 
 class Trace:
