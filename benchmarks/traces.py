@@ -2,8 +2,8 @@
 
 The file is generated, in the shape of Azure's week of 2024 (a date with six digits and a zone, two
 lengths on each line): 44 million rows there, 10 million by default here. Each reading is a process
-of its own, whose largest resident set is what the system says it was. `kvprof replay` runs the one in
-order through `vllm` for Llama 3 8B, in 640 GiB.
+of its own, whose largest resident set is what the system says it was. `kvprof replay` runs the one
+in order through `vllm` for Llama 3 8B, in 640 GiB.
 """
 
 import argparse
@@ -127,8 +127,8 @@ def table(result: dict[str, Any]) -> list[str]:
     found = result["replay"]
     lines += [
         "",
-        f"{found['command']}: {found['seconds']:.1f} s, of which the replay {found['replay_seconds']:.2f} s, "
-        f"{found['resident_bytes'] / 2**20:.0f} MiB resident",
+        f"{found['command']}: {found['seconds']:.1f} s, of which the replay "
+        f"{found['replay_seconds']:.2f} s, {found['resident_bytes'] / 2**20:.0f} MiB resident",
     ]
     return lines
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kvprof.workload.synthetic import Synthetic
     from kvprof.workload.trace import Trace
 
+_LONGEST_S = 4e9
 _OF_TRACES = ("trace_format", "skip_bad_rows", "clocks")
 
 
@@ -117,5 +118,11 @@ def synthetic(options: dict[str, Any]) -> Synthetic:
             f"{source.rate:g} requests/s for {source.duration_s:g} s are "
             f"{source.expected_requests:,.6g}, too many; at most {MOST_REQUESTS:,} are made",
             hint="Give a shorter --duration, a smaller --rate, or requests=N in --synthetic.",
+        )
+    if (source.requests or 0) / source.rate > _LONGEST_S:
+        raise UsageError(
+            f"{source.requests:,} requests at {source.rate:g} a second take more than "
+            f"{_LONGEST_S:g} s",
+            hint="Give a larger --rate, or fewer requests.",
         )
     return source

@@ -20,6 +20,7 @@ from kvprof.workload.staging import StagedFile
 
 DEFAULT_RATE = 1.0
 _DRAWN_AT_ONCE = 1_000_000
+_FURTHEST_S = 4e9
 
 
 class Ordered(Struct, frozen=True):
@@ -105,6 +106,12 @@ def _supply(database: Database, format_: Format, asked: Request) -> str:
     while left > 0:
         gaps = generator.exponential(1 / rate, min(left, _DRAWN_AT_ONCE))
         times = clock + np.cumsum(gaps)
+        if times[-1] > _FURTHEST_S:
+            raise TraceError(
+                f"at {rate:g} a second the last of {_count(database, 'starting'):,} {what}s would "
+                f"arrive after more than {_FURTHEST_S:g} s",
+                hint="Give a larger --rate.",
+            )
         database.insert("drawn", {"start_ns": np.rint(times * 1e9).astype(np.int64)})
         left, clock = left - len(gaps), float(times[-1])
     database.execute(

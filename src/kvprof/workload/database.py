@@ -22,6 +22,9 @@ MEMORY_BYTES = 2**30
 _REASON = re.compile(r"Invalid unicode[^\n]*|Maximum line size[^\n.]*")
 """What matters in an error of DuckDB's CSV reader, which quotes the row before it says it."""
 
+_LINK = re.compile(r"""(?::| in file)? ["']?\S*/kvprof-\w+/file\d+["']?""")
+"""The name of a link, which says nothing to who gave the file."""
+
 _TMPDIR = "Point TMPDIR at a disk with room for the trace uncompressed."
 
 _MAX_THREADS = 8
@@ -148,7 +151,7 @@ def explained(path: Path | str) -> Iterator[None]:
 
 def first_line(error: Exception) -> str:
     """What a DuckDB error says, without the row, the advice and the SQL that follow."""
-    text = str(error)
+    text = _LINK.sub("", str(error))
     first = text.partition("\n")[0][:200] or type(error).__name__
     reason = _REASON.search(text)
     told = f"{first}: {reason[0]}" if reason and reason[0] not in first else first

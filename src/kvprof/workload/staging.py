@@ -17,6 +17,11 @@ MAX_REQUEST_TOKENS = 2**30
 """More than any request has: a length above it is a mistake, not a request."""
 
 FAILED = "failed"
+OTHER = "other"
+
+_FURTHEST_NS = 4 * 10**18
+"""127 years either way: the difference of two such times is still one of 64 bits."""
+_NO_TIME = "'no usable arrival time'"
 
 _LINE = "line "
 
@@ -96,7 +101,7 @@ def _fate(format_: Format) -> str:
     """SQL for what became of a row: NULL, ignored, failed, or the reason why it is bad."""
     tests = [
         ("bad IS NOT NULL", "bad"),
-        ("ignored", quoted(IGNORED)),
+        ("ignored", quoted(OTHER)),
         ("prompt IS NULL", "'no usable prompt length'"),
         ("output IS NULL", "'no usable output length'"),
         ("prompt < 0 OR output < 0", "'a negative length'"),
@@ -110,7 +115,7 @@ def _fate(format_: Format) -> str:
         ("wrong IS NOT NULL", "wrong"),
     ]
     if format_.clock != "none":
-        tests.append(("arrival IS NULL", "'no usable arrival time'"))
+        tests.append((f"arrival IS NULL OR abs(arrival) > {_FURTHEST_NS}", _NO_TIME))
     if format_.hashed:
         tests.append(("hashes IS NULL", "'no prefix hashes'"))
     tests += _hash_tests(format_)
@@ -155,8 +160,8 @@ def bad_rows(
         For the first bad row, with its file and line, unless they are to be skipped.
     """
     found = database.rows(
-        f"SELECT fate, count(*), min(rowid) FROM staged WHERE fate NOT IN ('{IGNORED}', '{FAILED}')"
-        " GROUP BY fate ORDER BY 3"
+        "SELECT fate, count(*), min(rowid) FROM staged "
+        f"WHERE fate NOT IN ('{IGNORED}', '{FAILED}', '{OTHER}') GROUP BY fate ORDER BY 3"
     )
     if found and not skip:
         reason, _, row = found[0]

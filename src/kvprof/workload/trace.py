@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvprof.errors import TraceError
 from kvprof.units import format_plural
@@ -17,10 +18,11 @@ from kvprof.workload.batch import BATCH_ROWS, MOST_HASHES, NO_SESSION, Batch
 from kvprof.workload.clocks import Clocks
 from kvprof.workload.database import MEMORY_BYTES, Database, explained
 from kvprof.workload.detect import detect
-from kvprof.workload.files import TraceFile, find_files, open_file
+from kvprof.workload.files import TraceFile, find_files, not_looked_at, open_file
 from kvprof.workload.format import Format, Request
 from kvprof.workload.staging import (
     FAILED,
+    OTHER,
     StagedFile,
     bad_rows,
     block_size,
@@ -182,15 +184,18 @@ def open_trace(
     DeviceError
         When the disk has no room for the table.
     """
-    found = find_files([Path(path) for path in paths])
+    given = [Path(path) for path in paths]
+    found = find_files(given)
     database = Database(memory_bytes, progress)
     try:
-        whole_folder = any(Path(path).is_dir() for path in paths)
+        whole_folder = any(path.is_dir() for path in given)
         files = [open_file(database, path) for path in found]
         chosen = detect(files, forced=format, whole_folder=whole_folder)
         asked = Request(duration_s, rate, seed)
         with explained(found[0]):
             facts = _read(database, *chosen, asked, clocks, skip_bad_rows=skip_bad_rows)
+        if unseen := not_looked_at(given, found):
+            facts = replace(facts, notes=(*unseen, *facts.notes))
         database.unwatch()
         return Trace(", ".join(str(path) for path in paths), facts, database)
     except BaseException:
@@ -224,6 +229,8 @@ def _read(
     fates = dict(database.rows("SELECT fate, count(*) FROM staged GROUP BY fate"))
     if not fates.get(None):
         raise TraceError(f"{files[0].path}: no request in it{_instead(fates, bad)}")
+    if other_rows := fates.get(OTHER):
+        notes.append(f"{format_plural(other_rows, 'row')} record something else than a request.")
     size = block_size(database)
     database.doing("putting the requests in order")
     ordered = put_in_order(database, format_, staged, asked, clocks)
@@ -253,6 +260,8 @@ def _instead(fates: dict[str | None, int], bad: dict[str, int]) -> str:
     parts = [f"{count:,} with {reason}" for reason, count in bad.items()]
     if failed := fates.get(FAILED):
         parts.append(f"{failed:,} that failed")
+    if other := fates.get(OTHER):
+        parts.append(f"{other:,} that record something else")
     if ignored := fates.get(IGNORED):
-        parts.append(f"{ignored:,} that are none")
+        parts.append(f"{ignored:,} that are headers or blank")
     return f"; its rows are {', '.join(parts)}" if parts else ""
