@@ -46,7 +46,7 @@ def test_simultaneous_requests_keep_the_order_of_the_file(
 ) -> None:
     path = write("t.csv", plain(*arrivals))
     expected = sorted(range(1, len(arrivals) + 1), key=lambda place: arrivals[place - 1])
-    with open_trace([path]) as trace:
+    with open_trace([path], clocks="one") as trace:
         assert [row.prompt for row in rows_of(trace, rows)] == expected
 
 
@@ -55,13 +55,6 @@ def test_several_files_are_one_trace_on_one_clock(write, read, tmp_path):
     last = write("part2.csv.gz", plain(120, 130))
     assert [row.arrival_s for row in read(last, first)] == [0.0, 10.0, 20.0, 30.0]
     assert read(tmp_path) == read(first, last) == read(first, last, first)
-
-
-def test_files_whose_times_overlap_are_remarked_on(write):
-    paths = [write("a.csv", plain(0, 10)), write("b.csv", plain(0, 10))]
-    with open_trace(paths) as trace:
-        assert "overlap" in trace.notes[0]
-        assert trace.facts.out_of_order == 0
 
 
 def test_a_header_that_is_repeated_is_no_row(write, read):

@@ -21,7 +21,7 @@ _NEAR_START = 0.1
 """A clock that starts anew falls to this part of what it had reached, or below."""
 
 _LOOKED_AT = 16
-_LEAST_ROWS = 2
+_LEAST_ROWS = 8
 _MOST_FALLS = 100
 """A file with more falls is in no order of time at all."""
 
@@ -112,15 +112,18 @@ def _restarts(database: Database, file: StagedFile, row: int) -> bool | None:
         f"SELECT arrival_ns FROM staged WHERE {_own(row, file.end)} "
         f"ORDER BY rowid LIMIT {_LOOKED_AT}"
     )["arrival_ns"]
-    if min(len(before), len(after)) < _LEAST_ROWS:
-        return None
-    reached = float(before.max())
-    return _largest_step(after) <= reached / 2 and _largest_step(-before) <= reached / 2
+    reached = float(before.max(initial=0))
+    if not (_climbs(before[::-1], reached) and _climbs(after, reached)):
+        return False
+    return True if min(len(before), len(after)) >= _LEAST_ROWS else None
 
 
-def _largest_step(times: NDArray[np.int64]) -> float:
-    """The most by which a row is later than all above it."""
-    return float(np.diff(np.maximum.accumulate(times.astype(np.float64))).max(initial=0.0))
+def _climbs(times: NDArray[np.int64], reached: float) -> bool:
+    """Whether rows go up, in order but for a little, and never by half of the clock at once."""
+    clock = times.astype(np.float64)
+    highest = np.maximum.accumulate(clock)
+    up, back = np.diff(highest).max(initial=0.0), (highest - clock).max(initial=0.0)
+    return bool(up <= reached / 2 and back <= reached * _NEAR_START)
 
 
 def _decided(

@@ -101,11 +101,14 @@ class Database:
 
     def execute(self, sql: str) -> DuckDBPyConnection:
         """Run one statement."""
-        return self.connection.execute(sql)
+        with _interruptible():
+            return self.connection.execute(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""
-        return self.execute(sql).fetchall()
+        answer = self.execute(sql)
+        with _interruptible():
+            return answer.fetchall()
 
     def row(self, sql: str) -> tuple[Any, ...]:
         """The one row of an answer."""
@@ -114,7 +117,9 @@ class Database:
 
     def arrays(self, sql: str) -> dict[str, Any]:
         """The columns of an answer as arrays."""
-        return self.execute(sql).fetchnumpy()
+        answer = self.execute(sql)
+        with _interruptible():
+            return answer.fetchnumpy()
 
     def insert(self, table: str, columns: dict[str, Any]) -> None:
         """Append arrays ``[n]`` to the columns of a table that have their names."""
@@ -124,6 +129,17 @@ class Database:
             self.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM arrays")
         finally:
             self.connection.unregister("arrays")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as Python has it: DuckDB ends a query with an error of its own."""
+    try:
+        yield
+    except Exception as error:
+        if "Query interrupted" in str(error) or isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
 
 
 @contextlib.contextmanager

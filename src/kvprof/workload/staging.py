@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from kvprof.errors import TraceError
+from kvprof.units import format_plural
 from kvprof.workload.database import Database, explained, quoted
 from kvprof.workload.files import TraceFile, in_either_encoding, lines_sql
 from kvprof.workload.format import Format
@@ -167,7 +168,7 @@ def bad_rows(
         reason, _, row = found[0]
         raise TraceError(
             f"{_where(database, staged, format_, row)}: {reason}",
-            hint=f"{sum(count for _, count, _ in found):,} of its rows are bad; "
+            hint=f"{format_plural(sum(count for _, count, _ in found), 'bad row')} in all; "
             "--skip-bad-rows leaves them out and reports them.",
         )
     return {reason: count for reason, count, _ in found}

@@ -29,7 +29,6 @@ from kvprof.workload.staging import (
     create_table,
     stage,
 )
-from kvprof.workload.typed import IGNORED
 from kvprof.workload.watch import Progress
 
 
@@ -228,7 +227,7 @@ def _read(
     bad = bad_rows(database, staged, format_, skip=skip_bad_rows)
     fates = dict(database.rows("SELECT fate, count(*) FROM staged GROUP BY fate"))
     if not fates.get(None):
-        raise TraceError(f"{files[0].path}: no request in it{_instead(fates, bad)}")
+        raise TraceError(f"{files[0].path}: no request in it, {_instead(fates, bad)}")
     if other_rows := fates.get(OTHER):
         notes.append(f"{format_plural(other_rows, 'row')} record something else than a request.")
     size = block_size(database)
@@ -262,6 +261,4 @@ def _instead(fates: dict[str | None, int], bad: dict[str, int]) -> str:
         parts.append(f"{failed:,} that failed")
     if other := fates.get(OTHER):
         parts.append(f"{other:,} that record something else")
-    if ignored := fates.get(IGNORED):
-        parts.append(f"{ignored:,} that are headers or blank")
-    return f"; its rows are {', '.join(parts)}" if parts else ""
+    return f"its rows are {', '.join(parts)}" if parts else "nothing below its header"
