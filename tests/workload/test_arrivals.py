@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +105,37 @@ def test_a_trace_larger_than_its_memory_is_sorted_on_disk(tmp_path):
             assert not seen[batch.prompt_tokens].any()
             seen[batch.prompt_tokens] = True
         assert seen[1:].all()
+
+
+RESIDENT = """
+import resource, sys
+from pathlib import Path
+from kvprof.workload.trace import open_trace
+with open_trace([Path(sys.argv[1])], memory_bytes=128 * 2**20) as trace:
+    rows = sum(len(batch) for batch in trace.batches())
+print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_memory_is_bounded_whatever_the_file(tmp_path):
+    """A fifth of benchmarks/traces.py, in the shape of Azure's week, shuffled: 80 MB."""
+    path = tmp_path / "week.csv"
+    duckdb.execute(
+        "COPY (SELECT strftime(make_timestamp(1715299200000000 + (hash(i) % 600000000000)::BIGINT),"
+        " '%Y-%m-%d %H:%M:%S.%f+00:00') AS \"TIMESTAMP\", 1 + i % 9999 AS ContextTokens, "
+        f"i % 777 AS GeneratedTokens FROM range(2000000) t(i)) TO '{path}' (HEADER)"
+    )
+    words = [sys.executable, "-c", RESIDENT, str(path)]
+    # Nothing else may be on stdout: DuckDB would show a bar there.
+    rows, resident = map(int, subprocess.check_output(words, text=True).split())
+    assert rows == 2_000_000
+    # Of 128 MiB for DuckDB's tables; the rest are the libraries and what DuckDB does not count.
+    assert resident < 700 * 2**20
+
+
+def test_a_rate_at_which_nothing_would_ever_arrive(write):
+    path = write(
+        "t.csv", "num_prefill_tokens,num_decode_tokens,num_total_tokens,pd_ratio\n1,2,3,1\n"
+    )
+    with pytest.raises(TraceError, match=r"at 1e-12 a second .* more than 4e\+09 s"):
+        open_trace([path], rate=1e-12)

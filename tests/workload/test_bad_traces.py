@@ -189,7 +189,7 @@ def test_what_is_not_read_is_said(write, tmp_path):
 
 def test_events_that_are_no_requests_are_counted(write):
     event = (
-        '{"schema": "dynamo.request.trace.v1", "timestamp": 5, "event": {"event_type": "%s", '
+        '{"timestamp": 5, "event": {"schema": "dynamo.request.trace.v1", "event_type": "%s", '
         '"request": {"input_tokens": 3, "output_tokens": 1, "request_received_ms": 4}}}\n'
     )
     path = write("t.jsonl", event % "request_end" + event % "tool_start" + event % "tool_end")

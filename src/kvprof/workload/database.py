@@ -67,9 +67,10 @@ class Database:
                 },
             )
             self.execute("SET TimeZone = 'UTC'")
+            # DuckDB shows a bar of its own, on stdout, where it takes Python to be interactive.
+            self.execute("SET enable_progress_bar_print = false")
+            self.execute(f"SET enable_progress_bar = {progress is not None}")
             if progress:
-                self.execute("SET enable_progress_bar = true")
-                self.execute("SET enable_progress_bar_print = false")
                 self._watch = Watch(self.connection, progress)
         except BaseException:
             self._folder.cleanup()
