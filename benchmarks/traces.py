@@ -1,12 +1,14 @@
-"""Rows per second and resident memory of reading a large trace: a table out, JSON with -o.
+"""Rows per second and resident memory of reading and replaying a large trace; JSON with -o.
 
 The file is generated, in the shape of Azure's week of 2024 (a date with six digits and a zone, two
 lengths on each line): 44 million rows there, 10 million by default here. Each reading is a process
-of its own, whose largest resident set is what the system says it was.
+of its own, whose largest resident set is what the system says it was. `kvprof replay` runs the one
+in order through `vllm` for Llama 3 8B, in 640 GiB.
 """
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -23,6 +25,10 @@ WEEK_SECONDS = 7 * 86_400
 HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 GENERATED_AT_ONCE = 500_000
 LONGEST_PROMPT = 130_000
+REPLAY = (
+    *("--model", "llama-3-8b", "--engine", "vllm"),
+    *("--memory", "640GiB", "--format", "json"),
+)
 
 
 def generate(path: Path, rows: int, *, shuffled: bool) -> None:
@@ -75,6 +81,29 @@ def measured_apart(path: Path) -> dict[str, Any]:
     return result
 
 
+def replayed(path: Path) -> dict[str, Any]:
+    """What `kvprof replay` takes of a trace, from its start to its end."""
+    words = [sys.executable, "-m", "kvprof", "replay", "--trace", str(path), *REPLAY]
+    start = time.perf_counter()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(words, stdout=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        if status:
+            raise SystemExit(f"{' '.join(words)} failed")
+        output.seek(0)
+        (result,) = json.load(output)["results"]
+    return {
+        "command": f"kvprof replay --trace week.csv {' '.join(REPLAY)}",
+        "rows": result["requests"]["total"],
+        "requests": result["requests"],
+        "most_live_sequences": result["most_live_sequences"],
+        "seconds": seconds,
+        "replay_seconds": result["seconds"],
+        "resident_bytes": usage.ru_maxrss * 1024,
+    }
+
+
 def measure(rows: int) -> dict[str, Any]:
     readings = {}
     for name in ("in order", "shuffled"):
@@ -82,7 +111,9 @@ def measure(rows: int) -> dict[str, Any]:
             path = Path(folder) / "week.csv"
             generate(path, rows, shuffled=name == "shuffled")
             readings[name] = {"file_bytes": path.stat().st_size} | measured_apart(path)
-    return {"machine": machine(), "readings": readings}
+            if name == "in order":
+                replay = replayed(path)
+    return {"machine": machine(), "readings": readings, "replay": replay}
 
 
 def table(result: dict[str, Any]) -> list[str]:
@@ -93,6 +124,12 @@ def table(result: dict[str, Any]) -> list[str]:
             f"{found['open_seconds']:>10.2f}{found['batches_seconds']:>11.2f}"
             f"{found['resident_bytes'] / 2**20:>14.0f}"
         )
+    found = result["replay"]
+    lines += [
+        "",
+        f"{found['command']}: {found['seconds']:.1f} s, of which the replay "
+        f"{found['replay_seconds']:.2f} s, {found['resident_bytes'] / 2**20:.0f} MiB resident",
+    ]
     return lines
 
 

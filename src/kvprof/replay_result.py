@@ -19,8 +19,8 @@ class ReplayRequests(Struct, frozen=True):
     """What became of the requests.
 
     ``total`` were replayed: completed or rejected, because they could never fit. ``preemptions``
-    counts how often a sequence made room for others; ``skipped_rows`` rows of the trace that are no
-    requests: failed when recorded, bad, or after the duration.
+    counts how often a sequence made room for others; ``skipped_rows`` rows of the trace that were
+    not replayed: failed when recorded, bad, or after the duration. The trace's notes tell which.
     """
 
     total: int

@@ -501,3 +501,16 @@ def test_a_trace_ages_the_pool(run_cli, validated, tmp_path):
     assert found["requests"]["completed"] == 0
     run = run_cli("profile", *given)
     assert f"({trace} at its fullest)" in run.stdout
+
+
+def test_drawn_requests_age_the_pool(run_cli, validated):
+    given = ("--arch", "mla", *TINY, *QUICK, "--operations", "decode_read")
+    words = ("--synthetic", "requests=3,spread=0,prompt-tokens=40,output-tokens=9")
+    # A step is a second: the three are there at once, and each takes a fourth block with 49 tokens.
+    paced = ("--rate", "1000", "--decode-tokens-per-s", "1")
+    run = run_cli("profile", *given, *words, *paced, "--format", "json")
+    assert run.exit_code == 0, run.stderr
+    (result,) = validated(run.stdout)["results"]
+    found = result["fragmentation"]
+    assert found["traffic"].startswith("synthetic requests=3,prompt-tokens=40")
+    assert found["bytes"]["reserved"] == 3 * 4 * 16 * MLA_BYTES

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
+from kvprof.workload.synthetic import Synthetic
 
 TRACE = """arrival_s,prompt_tokens,output_tokens,prefix_hashes
 0,40,12,1 2
@@ -176,6 +177,35 @@ def test_rows_that_are_skipped_are_counted(run_cli, validated, trace):
     (found,) = replayed(run_cli, validated, *given)
     assert found["requests"]["total"] == 3
     assert found["requests"]["skipped_rows"] == 2
+    notes = found["trace"]["notes"]
+    assert "Left out: 1 row: no usable arrival time." in notes
+    assert "Left out: 1 request after 800 s." in notes
+
+
+def test_requests_that_are_drawn(run_cli, validated):
+    settings = "requests=200,turns=4,prompt-tokens=100"
+    given = ("--memory", "64GiB", "--rate", "2", "--seed", "5")
+    words = ("--synthetic", settings, *given, "--prefix-cache", "on")
+    (found,) = replayed(run_cli, validated, *words)
+    assert found["requests"]["total"] == found["requests"]["completed"] == 200
+    assert found["trace"]["format"] == "synthetic"
+    assert found["trace"]["name"] == "synthetic requests=200,prompt-tokens=100,turns=4"
+    assert "2 requests/s; 4 to a session" in found["trace"]["notes"][0]
+    # Nothing is given up in so much memory: all full blocks that an earlier turn of the session had
+    # in its prompt are found.
+    source = Synthetic(requests=200, turns=4.0, prompt_tokens=100.0, rate=2.0, seed=5)
+    hit, asked, prompts = 0, 0, {}
+    for batch in source.batches():
+        for session, prompt in zip(
+            batch.session.tolist(), batch.prompt_tokens.tolist(), strict=True
+        ):
+            hit += prompts.get(session, 0) // 16 * 16
+            asked += prompt
+            prompts[session] = prompt
+    assert found["hit_rate"] == hit / asked
+    (short,) = replayed(run_cli, validated, "--synthetic", settings, *given, "--duration", "20")
+    assert 0 < short["requests"]["total"] < 200
+    assert short["requests"]["skipped_rows"] == 0
 
 
 @pytest.mark.parametrize(
@@ -199,6 +229,22 @@ def test_rows_that_are_skipped_are_counted(run_cli, validated, trace):
 )
 def test_what_is_refused(fails, trace, arguments, said):
     assert said in fails(2, "replay", *MODEL, "--trace", trace, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no source of them is given\nGive --trace PATH, or --synthetic"),
+        (("--synthetic", "turns=x"), "--synthetic: turns=x cannot be"),
+        (("--synthetic", "turns=2", "--trace", "x.csv"), "two sources of requests"),
+        (("--synthetic", "turns=2", "--skip-bad-rows"), "--skip-bad-rows is about traces"),
+        (("--synthetic", "turns=2", "--clocks", "each"), "--clocks is about traces"),
+        (("--synthetic", "turns=2", "--rate", "1e-9"), "take more than 4e+09 s"),
+        (("--synthetic", "turns=2", "--rate", "1e9", "--duration", "1e9"), "1e+18, too many"),
+    ],
+)
+def test_sources_that_are_refused(fails, arguments, said):
+    assert said in fails(2, "replay", *MODEL, "--memory", "1GiB", *arguments)
 
 
 def test_windows_have_no_prefix_cache(fails, trace):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +48,7 @@ def test_simultaneous_requests_keep_the_order_of_the_file(
 ) -> None:
     path = write("t.csv", plain(*arrivals))
     expected = sorted(range(1, len(arrivals) + 1), key=lambda place: arrivals[place - 1])
-    with open_trace([path]) as trace:
+    with open_trace([path], clocks="one") as trace:
         assert [row.prompt for row in rows_of(trace, rows)] == expected
 
 
@@ -55,13 +57,6 @@ def test_several_files_are_one_trace_on_one_clock(write, read, tmp_path):
     last = write("part2.csv.gz", plain(120, 130))
     assert [row.arrival_s for row in read(last, first)] == [0.0, 10.0, 20.0, 30.0]
     assert read(tmp_path) == read(first, last) == read(first, last, first)
-
-
-def test_files_whose_times_overlap_are_remarked_on(write):
-    paths = [write("a.csv", plain(0, 10)), write("b.csv", plain(0, 10))]
-    with open_trace(paths) as trace:
-        assert "overlap" in trace.notes[0]
-        assert trace.facts.out_of_order == 0
 
 
 def test_a_header_that_is_repeated_is_no_row(write, read):
@@ -110,3 +105,37 @@ def test_a_trace_larger_than_its_memory_is_sorted_on_disk(tmp_path):
             assert not seen[batch.prompt_tokens].any()
             seen[batch.prompt_tokens] = True
         assert seen[1:].all()
+
+
+RESIDENT = """
+import resource, sys
+from pathlib import Path
+from kvprof.workload.trace import open_trace
+with open_trace([Path(sys.argv[1])], memory_bytes=128 * 2**20) as trace:
+    rows = sum(len(batch) for batch in trace.batches())
+print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_memory_is_bounded_whatever_the_file(tmp_path):
+    """A fifth of benchmarks/traces.py, in the shape of Azure's week, shuffled: 80 MB."""
+    path = tmp_path / "week.csv"
+    duckdb.execute(
+        "COPY (SELECT strftime(make_timestamp(1715299200000000 + (hash(i) % 600000000000)::BIGINT),"
+        " '%Y-%m-%d %H:%M:%S.%f+00:00') AS \"TIMESTAMP\", 1 + i % 9999 AS ContextTokens, "
+        f"i % 777 AS GeneratedTokens FROM range(2000000) t(i)) TO '{path}' (HEADER)"
+    )
+    words = [sys.executable, "-c", RESIDENT, str(path)]
+    # Nothing else may be on stdout: DuckDB would show a bar there.
+    rows, resident = map(int, subprocess.check_output(words, text=True).split())
+    assert rows == 2_000_000
+    # Of 128 MiB for DuckDB's tables; the rest are the libraries and what DuckDB does not count.
+    assert resident < 700 * 2**20
+
+
+def test_a_rate_at_which_nothing_would_ever_arrive(write):
+    path = write(
+        "t.csv", "num_prefill_tokens,num_decode_tokens,num_total_tokens,pd_ratio\n1,2,3,1\n"
+    )
+    with pytest.raises(TraceError, match=r"at 1e-12 a second .* more than 4e\+09 s"):
+        open_trace([path], rate=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
 import sys
 
 import duckdb
@@ -21,6 +22,8 @@ BAD_ROWS = {
     "x,20,2,,1 2,16": "no usable arrival time",
     "nan,20,2,,1 2,16": "no usable arrival time",
     "1e300,20,2,,1 2,16": "no usable arrival time",
+    # The difference of this and its negative is no 64-bit number of nanoseconds.
+    "-9e9,20,2,,1 2,16": "no usable arrival time",
     "1,,2,,1 2,16": "no usable prompt length",
     "1,20,two,,1 2,16": "no usable output length",
     "1,-20,2,,1 2,16": "a negative length",
@@ -49,7 +52,7 @@ def test_a_bad_row_is_an_error_with_file_and_line(write, row, reason, suffix):
     with pytest.raises(TraceError) as caught:
         open_trace([path])
     # Line 1 is the header, line 3 is blank.
-    assert str(caught.value).startswith(f"{path}:4: {row!r}: {reason}\n2 of its rows are bad")
+    assert str(caught.value).startswith(f"{path}:4: {row!r}: {reason}\n2 bad rows in all")
     assert caught.value.exit_code == 2
 
 
@@ -128,7 +131,9 @@ def test_two_block_sizes_are_no_trace(write):
         ("t.jsonl", '{"a": 1}\n', "begins with 'a'"),
         ("t.jsonl", '{"a": \n', "no trace format that is known"),
         ("t.jsonl", '{"a": ' + "[" * 10**6 + "]" * 10**6 + "}\n", "no trace format that is known"),
-        ("t.csv", HEADER, "no request in it; its rows are 1 that are none"),
+        ("t.csv", HEADER, "no request in it, nothing below its header"),
+        ("t.csv.gz", "", "there is no text in it"),
+        ("t.csv", HEADER.encode("utf-16"), "UTF-16 text, which is not read"),
         ("t.bin", bytes(range(256)) * 9, "Invalid unicode"),
     ],
 )
@@ -154,6 +159,8 @@ def test_paths_that_are_no_files(tmp_path, write):
     write("notes/b.txt", "hello\n")
     with pytest.raises(TraceError, match="none of its 2 files is of a trace format"):
         open_trace([tmp_path / "notes"])
+    with pytest.raises(TraceError, match=r"standard input is no trace\n.*save what a pipe gives"):
+        open_trace(["-"])
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(TraceError, match="no regular file"):
         open_trace([tmp_path / "pipe"])
@@ -167,6 +174,28 @@ def test_a_folder_of_two_formats_is_refused_and_of_one_with_a_readme_is_not(writ
     write("b.csv", "arrived_at,num_prefill_tokens,num_decode_tokens\n1,2,3\n")
     with pytest.raises(TraceError, match="files of 2 formats are not one trace: plain, vidur"):
         open_trace([tmp_path])
+
+
+def test_what_is_not_read_is_said(write, tmp_path):
+    path = write("a.csv", HEADER + GOOD)
+    write("inside/b.csv", HEADER + GOOD)
+    with open_trace([tmp_path, path, tmp_path / "inside" / ".." / "a.csv"]) as trace:
+        assert trace.facts.requests == 1
+        assert trace.notes == (
+            "2 files given more than once: each is read once.",
+            "Not looked into: inside (folders in folders, and what is no file).",
+        )
+
+
+def test_events_that_are_no_requests_are_counted(write):
+    event = (
+        '{"timestamp": 5, "event": {"schema": "dynamo.request.trace.v1", "event_type": "%s", '
+        '"request": {"input_tokens": 3, "output_tokens": 1, "request_received_ms": 4}}}\n'
+    )
+    path = write("t.jsonl", event % "request_end" + event % "tool_start" + event % "tool_end")
+    with open_trace([path]) as trace:
+        assert trace.facts.requests == 1
+        assert "2 rows record something else than a request." in trace.notes
 
 
 def test_a_forced_format_is_held_to_its_columns(write):
@@ -212,7 +241,7 @@ def test_compression_is_transparent_whatever_the_name(compressed, tmp_path, read
 def test_a_file_cut_in_the_middle_is_not_read_as_a_short_one(compressed, kind, kept):
     data = compressed[kind].read_bytes()
     compressed[kind].write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(TraceError, match=r"cut off in the middle|cannot be read"):
+    with pytest.raises(TraceError, match=rf"the {kind} file is cut off in the middle"):
         open_trace([compressed[kind]], skip_bad_rows=True)
 
 
@@ -266,6 +295,31 @@ def test_nothing_is_left_behind(write, tmp_path, monkeypatch):
         open_trace([write("t.csv", HEADER + "?\n")])
     with open_trace([write("t.csv", HEADER + GOOD)]):
         assert list(folder.iterdir())
+    assert not list(folder.iterdir())
+
+
+def test_an_interrupt_is_one_and_leaves_nothing_behind(write, tmp_path):
+    """Ctrl-C while DuckDB runs a query, whichever way it says so."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    rows = "".join(f"{i},{1 + i % 99},1\n" for i in range(200_000))
+    path = write("t.csv", "arrival_s,prompt_tokens,output_tokens\n" + rows)
+    program = (
+        "import sys, threading, _thread\n"
+        "from kvprof.__main__ import main\n"
+        "from kvprof.workload import database\n"
+        "connect = database.Database.execute\n"
+        "def execute(self, sql):\n"
+        "    if 'INSERT INTO staged' in sql:\n"
+        "        threading.Thread(target=_thread.interrupt_main).start()\n"
+        "    return connect(self, sql)\n"
+        "database.Database.execute = execute\n"
+        "sys.exit(main(['list', 'traces', sys.argv[1]]))\n"
+    )
+    words = [sys.executable, "-c", program, str(path)]
+    environment = dict(os.environ, TMPDIR=str(folder))
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (130, "kvprof: error: interrupted")
     assert not list(folder.iterdir())
 
 

@@ -73,19 +73,13 @@ def _check_paths(kind: str, paths: Sequence[Path]) -> None:
 
 
 def _trace_rows(paths: Sequence[Path], options: dict[str, Any]) -> list[Any]:
+    from kvprof.commands.progress import progress_display  # noqa: PLC0415
+    from kvprof.commands.workloads import open_paths  # noqa: PLC0415
     from kvprof.workload.summary import summarise  # noqa: PLC0415
-    from kvprof.workload.trace import open_trace  # noqa: PLC0415
 
     rows = []
-    for path in paths:
-        trace = open_trace(
-            [path],
-            format=options["trace_format"],
-            rate=options["rate"],
-            duration_s=options["duration"],
-            skip_bad_rows=options["skip_bad_rows"],
-            seed=options["seed"],
-        )
-        with trace:
-            rows.append(summarise(trace))
+    with progress_display() as show:
+        for path in paths:
+            with open_paths([path], options, show) as trace:
+                rows.append(summarise(trace))
     return rows

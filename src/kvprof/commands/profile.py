@@ -20,7 +20,7 @@ from kvprof.commands.options import (
     output_options,
     point_options,
 )
-from kvprof.commands.tracing import DECODE_RATE, reading_options, traces_option
+from kvprof.commands.tracing import DECODE_RATE, reading_options, source_options
 from kvprof.commands.values import flatten
 from kvprof.operations import OPERATIONS, STEP_OPERATIONS
 
@@ -46,7 +46,7 @@ _GRID_BUDGET_SECONDS = 4.0
 @order_options
 @device_options
 @timing_options
-@traces_option(required=False)
+@source_options
 @reading_options
 @DECODE_RATE
 @memory_options
@@ -159,23 +159,17 @@ def _operations(options: dict[str, Any], shapes: int) -> tuple[frozenset[str], b
 
 
 def _traffic(options: dict[str, Any]) -> Traffic | None:
-    """The requests of ``--trace``; None without it."""
+    """The requests of ``--trace`` or ``--synthetic``; None without them."""
+    from kvprof.commands.progress import progress_display  # noqa: PLC0415
+    from kvprof.commands.workloads import check_source, open_source  # noqa: PLC0415
     from kvprof.measure.fragmentation import Traffic  # noqa: PLC0415
     from kvprof.workload.synthetic import Requests  # noqa: PLC0415
-    from kvprof.workload.trace import open_trace  # noqa: PLC0415
 
-    if not options["trace"]:
+    if check_source(options) is None:
         return None
-    trace = open_trace(
-        options["trace"],
-        format=options["trace_format"],
-        rate=options["rate"],
-        duration_s=options["duration"],
-        skip_bad_rows=options["skip_bad_rows"],
-        seed=options["seed"],
-    )
-    with trace:
-        return Traffic(trace.name, Requests.of(trace, options["decode_tokens_per_s"]))
+    with progress_display() as show, open_source(options, show) as source:
+        requests = Requests.of(source.workload, options["decode_tokens_per_s"])
+        return Traffic(source.workload.name, requests)
 
 
 def _settings(

@@ -18,15 +18,16 @@ from kvprof.commands.options import (
     output_options,
     stack,
 )
-from kvprof.commands.tracing import DECODE_RATE, POSITIVE, trace_options, traces_option
+from kvprof.commands.tracing import DECODE_RATE, POSITIVE, source_options, trace_options
 from kvprof.commands.values import COUNT, NAMES, TOKEN_COUNT, flatten
 
 if TYPE_CHECKING:
     from kvprof.case import Case
+    from kvprof.commands.workloads import Source
     from kvprof.replay.pace import Pace
     from kvprof.replay.run import Replayed
     from kvprof.replay_result import ReplayResult
-    from kvprof.workload.trace import Trace
+    from kvprof.workload.batch import Workload
 
 SERIES_SUFFIXES = (".csv", ".parquet")
 
@@ -99,7 +100,7 @@ def _pace_options(command: Any) -> Any:
 
 @click.command("replay")
 @model_options
-@traces_option(required=True)
+@source_options
 @trace_options
 @_case_options
 @memory_options
@@ -118,6 +119,7 @@ def command(session: Any, /, **options: Any) -> None:
     \b
     kvprof replay --model llama-3-8b --trace conversation.jsonl --memory 40GiB
     kvprof replay --arch mla --trace sessions/ --memory 40GiB --engine vllm,sglang,orca-max
+    kvprof replay --arch gqa --synthetic turns=4,prompt-tokens=2k --memory 8GiB --prefix-cache on
     kvprof replay --arch gqa --trace trace.jsonl --memory 8GiB --block-size 16,64 -o series.parquet
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
@@ -166,8 +168,8 @@ def _destinations(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
 
 def _replayed(options: dict[str, Any]) -> Iterator[Replayed]:
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
+    from kvprof.commands.workloads import open_source  # noqa: PLC0415
     from kvprof.replay.pace import Pace  # noqa: PLC0415
-    from kvprof.workload.trace import open_trace  # noqa: PLC0415
 
     pace = Pace(
         decode_tokens_per_s=options["decode_tokens_per_s"],
@@ -176,23 +178,14 @@ def _replayed(options: dict[str, Any]) -> Iterator[Replayed]:
         prefix_cache=options["prefix_cache"] == "on",
         jumps=options["stepping"] == "blocks",
     )
+    _check_source(options)
     _check_memory(options)
     models = chosen_models(options["arch"], options["model"], options["config"])
     engines = _engines(options)
-    with progress_display() as show:
-        show("reading the trace", 0.0)
-        trace = open_trace(
-            options["trace"],
-            format=options["trace_format"],
-            rate=options["rate"],
-            duration_s=options["duration"],
-            skip_bad_rows=options["skip_bad_rows"],
-            seed=options["seed"],
-        )
-        with trace:
-            longest = options["max_model_len"] or _longest(trace)
-            for case in _cases(models, engines, options, longest):
-                yield _one(case, trace, _paced(pace, case, options), show)
+    with progress_display() as show, open_source(options, show) as source:
+        longest = options["max_model_len"] or _longest(source.workload)
+        for case in _cases(models, engines, options, longest):
+            yield _one(case, source, _paced(pace, case, options), show)
 
 
 def _paced(pace: Pace, case: Case, options: dict[str, Any]) -> Pace:
@@ -209,10 +202,21 @@ def _paced(pace: Pace, case: Case, options: dict[str, Any]) -> Pace:
     return replace(pace, memory_time=time)
 
 
-def _longest(trace: Trace) -> int:
+def _longest(workload: Workload) -> int:
     from kvprof.replay.run import longest_request  # noqa: PLC0415
 
-    return longest_request(trace)
+    return longest_request(workload)
+
+
+def _check_source(options: dict[str, Any]) -> None:
+    from kvprof.commands.workloads import check_source  # noqa: PLC0415
+    from kvprof.errors import UsageError  # noqa: PLC0415
+
+    if check_source(options) is None:
+        raise UsageError(
+            "a replay is of requests, and no source of them is given",
+            hint="Give --trace PATH, or --synthetic requests=10000,turns=4.",
+        )
 
 
 def _check_memory(options: dict[str, Any]) -> None:
@@ -270,18 +274,17 @@ def _cases(
         yield Case(model, engine, request)
 
 
-def _one(case: Case, trace: Trace, pace: Pace, show: Any) -> Replayed:
+def _one(case: Case, source: Source, pace: Pace, show: Any) -> Replayed:
     from kvprof.replay.run import replay  # noqa: PLC0415
     from kvprof.replay_result import TraceSource  # noqa: PLC0415
 
-    facts = trace.facts
-    requests = max(1, facts.requests)
+    requests = max(1.0, source.requests)
     return replay(
         case,
-        trace,
+        source.workload,
         pace,
-        source=TraceSource(trace.name, facts.format, facts.notes),
-        skipped_rows=facts.failed + facts.left_out + sum(facts.bad_rows.values()),
+        source=TraceSource(source.workload.name, source.format, source.notes),
+        skipped_rows=source.skipped_rows,
         progress=lambda done: show(
             f"{case.engine.name}: {case.model.config.name}", done / requests
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ import click
 from kvprof.commands.options import Command, stack
 from kvprof.commands.values import One
 from kvprof.errors import UsageError
+from kvprof.workload.settings import parse_synthetic
 
 MOST = 1e9
 
@@ -47,15 +47,24 @@ SEED = click.option(
 )
 
 
-def traces_option(*, required: bool) -> Callable[[Command], Command]:
-    """``--trace``."""
-    return click.option(
-        "--trace",
-        type=click.Path(path_type=Path),
-        multiple=True,
-        required=required,
-        metavar="PATH",
-        help="A request trace: a file or a folder; several are one trace (repeatable).",
+def source_options(command: Command) -> Command:
+    """``--trace`` and ``--synthetic``."""
+    return stack(
+        command,
+        click.option(
+            "--trace",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            metavar="PATH",
+            help="A request trace: a file or a folder; several are one trace (repeatable).",
+        ),
+        click.option(
+            "--synthetic",
+            type=One(parse_synthetic, "settings"),
+            metavar="NAME=VALUE,...",
+            help="Requests that are drawn, in place of a trace: requests=10000, prompt-tokens=161, "
+            "output-tokens=338, spread=1, longest-tokens, turns=1, pause=60.",
+        ),
     )
 
 
@@ -65,7 +74,7 @@ def trace_options(command: Command) -> Command:
 
 
 def reading_options(command: Command) -> Command:
-    """``--trace-format``, ``--rate``, ``--duration``, ``--skip-bad-rows``."""
+    """``--trace-format``, ``--clocks``, ``--rate``, ``--duration``, ``--skip-bad-rows``."""
     return stack(
         command,
         click.option(
@@ -74,10 +83,16 @@ def reading_options(command: Command) -> Command:
             help="The trace's format  [default: what its contents show]",
         ),
         click.option(
+            "--clocks",
+            type=click.Choice(("one", "each")),
+            help="Whether all times of a trace are on one clock, or each file has its own and "
+            "follows the one before  [default: one, but where a file plainly starts anew]",
+        ),
+        click.option(
             "--rate",
             type=POSITIVE,
             metavar="PER-SECOND",
-            help="Stretch a trace to so many requests per second; 1 where it has no times.",
+            help="Stretch a trace to so many requests per second; 1 where there are no times.",
         ),
         click.option(
             "--duration",

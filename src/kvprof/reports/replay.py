@@ -8,7 +8,7 @@ from kvprof.document import Document
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.replay_result import ReplayResult
 from kvprof.reports.sheet import Column, Sheet
-from kvprof.units import format_bytes, format_rate, format_ratio
+from kvprof.units import format_bytes, format_plural, format_rate, format_ratio
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _SUMMARY = (
@@ -53,13 +53,11 @@ def _summary(results: Sequence[ReplayResult]) -> Sheet:
         "out.",
         *first.trace.notes,
     ]
-    if skipped := first.requests.skipped_rows:
-        notes.append(f"{skipped:,} rows of the trace are no requests, and are left out.")
     if first.series_file:
         notes.append(f"Time series: {first.series_file}")
     seconds = sum(result.seconds for result in results)
     notes.append(f"Replayed in {seconds:,.3g} s.")
-    title = f"Replay of {first.trace.name}: {first.requests.total:,} requests"
+    title = f"Replay of {first.trace.name}: {format_plural(first.requests.total, 'request')}"
     return Sheet(title, _SUMMARY, tuple(map(_summary_row, results)), tuple(notes))
 
 

@@ -7,19 +7,20 @@ row ids are the order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct
 
 from kvprof.errors import TraceError
 from kvprof.units import format_plural
+from kvprof.workload.clocks import Clocks, join_clocks
 from kvprof.workload.database import Database
 from kvprof.workload.format import Format, Request
 from kvprof.workload.staging import StagedFile
 
 DEFAULT_RATE = 1.0
 _DRAWN_AT_ONCE = 1_000_000
+_FURTHEST_S = 4e9
 
 
 class Ordered(Struct, frozen=True):
@@ -31,7 +32,11 @@ class Ordered(Struct, frozen=True):
 
 
 def put_in_order(
-    database: Database, format_: Format, staged: Sequence[StagedFile], asked: Request
+    database: Database,
+    format_: Format,
+    staged: Sequence[StagedFile],
+    asked: Request,
+    clocks: Clocks | None,
 ) -> Ordered:
     """Make ``requests`` and drop ``staged``.
 
@@ -43,13 +48,13 @@ def put_in_order(
     notes: list[str] = []
     out_of_order = 0
     if format_.clock == "trace":
+        notes += join_clocks(database, format_, staged, clocks)
         out_of_order, furthest_s = _out_of_order(database, staged)
         if out_of_order:
             notes.append(
                 f"Earlier than the row above: {format_plural(out_of_order, 'row')}, by at most "
                 f"{furthest_s:g} s. Requests are sorted by arrival."
             )
-        notes += _overlaps(database, staged)
     else:
         notes.append(_supply(database, format_, asked))
     stretch = 1.0
@@ -85,24 +90,6 @@ def _out_of_order(database: Database, staged: Sequence[StagedFile]) -> tuple[int
     return rows, furthest / 1e9
 
 
-def _overlaps(database: Database, staged: Sequence[StagedFile]) -> list[str]:
-    """Files whose times overlap may be parts of one clock, or clocks that each start anew."""
-    spans = [
-        database.row(
-            "SELECT min(arrival_ns), max(arrival_ns) FROM staged "
-            f"WHERE fate IS NULL AND rowid >= {file.first} AND rowid < {file.end}"
-        )
-        for file in staged
-    ]
-    spans = sorted(span for span in spans if span[0] is not None)
-    if all(later[0] >= earlier[1] for earlier, later in pairwise(spans)):
-        return []
-    return [
-        "The times of the files overlap: they are taken to be of one clock. If each starts anew, "
-        "read them one by one."
-    ]
-
-
 def _supply(database: Database, format_: Format, asked: Request) -> str:
     """Add the Poisson starts of requests, or of sessions, to their times; say so."""
     rate = asked.rate or DEFAULT_RATE
@@ -119,6 +106,12 @@ def _supply(database: Database, format_: Format, asked: Request) -> str:
     while left > 0:
         gaps = generator.exponential(1 / rate, min(left, _DRAWN_AT_ONCE))
         times = clock + np.cumsum(gaps)
+        if times[-1] > _FURTHEST_S:
+            raise TraceError(
+                f"at {rate:g} a second the last of {_count(database, 'starting'):,} {what}s would "
+                f"arrive after more than {_FURTHEST_S:g} s",
+                hint="Give a larger --rate.",
+            )
         database.insert("drawn", {"start_ns": np.rint(times * 1e9).astype(np.int64)})
         left, clock = left - len(gaps), float(times[-1])
     database.execute(

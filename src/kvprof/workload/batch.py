@@ -10,6 +10,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 BATCH_ROWS = 65_536
+MOST_HASHES = 2**22
+"""A batch has about as many prefix hashes at most, 32 MiB, or one request."""
+
 NO_SESSION = -1
 
 

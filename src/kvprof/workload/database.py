@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from kvprof.errors import DeviceError, TraceError, UnavailableError
+from kvprof.workload.watch import Progress, Watch
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -20,6 +21,9 @@ MEMORY_BYTES = 2**30
 
 _REASON = re.compile(r"Invalid unicode[^\n]*|Maximum line size[^\n.]*")
 """What matters in an error of DuckDB's CSV reader, which quotes the row before it says it."""
+
+_LINK = re.compile(r"""(?::| in file)? ["']?\S*/kvprof-\w+/file\d+["']?""")
+"""The name of a link, which says nothing to who gave the file."""
 
 _TMPDIR = "Point TMPDIR at a disk with room for the trace uncompressed."
 
@@ -41,7 +45,7 @@ class Database:
         When there is no temporary folder.
     """
 
-    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, memory_bytes: int = MEMORY_BYTES, progress: Progress | None = None) -> None:
         duckdb = _duckdb()
         try:
             self._folder = TemporaryDirectory(prefix="kvprof-", ignore_cleanup_errors=True)
@@ -50,6 +54,7 @@ class Database:
                 f"no temporary folder for the trace's table: {error.strerror}", hint=_TMPDIR
             ) from None
         self._links = 0
+        self._watch: Watch | None = None
         try:
             self.connection: DuckDBPyConnection = duckdb.connect(
                 str(Path(self._folder.name) / "trace.duckdb"),
@@ -62,14 +67,31 @@ class Database:
                 },
             )
             self.execute("SET TimeZone = 'UTC'")
+            # DuckDB shows a bar of its own, on stdout, where it takes Python to be interactive.
+            self.execute("SET enable_progress_bar_print = false")
+            self.execute(f"SET enable_progress_bar = {progress is not None}")
+            if progress:
+                self._watch = Watch(self.connection, progress)
         except BaseException:
             self._folder.cleanup()
             raise
 
     def close(self) -> None:
         """Drop all tables and the folder."""
+        self.unwatch()
         self.connection.close()
         self._folder.cleanup()
+
+    def doing(self, what: str) -> None:
+        """What the statements that follow are for, where progress is shown."""
+        if self._watch:
+            self._watch.doing = what
+
+    def unwatch(self) -> None:
+        """Show no more progress."""
+        if self._watch:
+            self._watch.close()
+            self._watch = None
 
     def link(self, path: Path) -> str:
         """A name for a file that DuckDB reads as it stands."""
@@ -80,11 +102,14 @@ class Database:
 
     def execute(self, sql: str) -> DuckDBPyConnection:
         """Run one statement."""
-        return self.connection.execute(sql)
+        with _interruptible():
+            return self.connection.execute(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a small answer."""
-        return self.execute(sql).fetchall()
+        answer = self.execute(sql)
+        with _interruptible():
+            return answer.fetchall()
 
     def row(self, sql: str) -> tuple[Any, ...]:
         """The one row of an answer."""
@@ -93,7 +118,9 @@ class Database:
 
     def arrays(self, sql: str) -> dict[str, Any]:
         """The columns of an answer as arrays."""
-        return self.execute(sql).fetchnumpy()
+        answer = self.execute(sql)
+        with _interruptible():
+            return answer.fetchnumpy()
 
     def insert(self, table: str, columns: dict[str, Any]) -> None:
         """Append arrays ``[n]`` to the columns of a table that have their names."""
@@ -103,6 +130,17 @@ class Database:
             self.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM arrays")
         finally:
             self.connection.unregister("arrays")
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as Python has it: DuckDB ends a query with an error of its own."""
+    try:
+        yield
+    except Exception as error:
+        if "Query interrupted" in str(error) or isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
 
 
 @contextlib.contextmanager
@@ -130,7 +168,7 @@ def explained(path: Path | str) -> Iterator[None]:
 
 def first_line(error: Exception) -> str:
     """What a DuckDB error says, without the row, the advice and the SQL that follow."""
-    text = str(error)
+    text = _LINK.sub("", str(error))
     first = text.partition("\n")[0][:200] or type(error).__name__
     reason = _REASON.search(text)
     told = f"{first}: {reason[0]}" if reason and reason[0] not in first else first

@@ -71,6 +71,8 @@ def _unknown(file: TraceFile, files: int) -> TraceError:
     head = file.head
     shown = ", ".join(head.names[:12]) if head.names and head.kind != "csv" else head.line
     what = f"{file.path}: no trace format that is known; it begins with {shown[:_SHOWN]!r}"
+    if not shown:
+        what = f"{file.path}: no trace format that is known: there is no text in it"
     if head.kind == "parquet":
         what = f"{file.path}: no trace format that is known; its columns are {shown[:200]}"
     if files > 1:

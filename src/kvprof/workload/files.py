@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from kvprof.errors import TraceError
+from kvprof.units import format_plural
 from kvprof.workload.database import Database, explained, quoted
 from kvprof.workload.format import Head
+from kvprof.workload.integrity import check_whole
 
 Value = TypeVar("Value")
 
@@ -21,9 +23,11 @@ MAX_DOCUMENT_BYTES = 256 * 2**20
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PARQUET_MAGIC = b"PAR1"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _HEAD_LINES = 16
 _MAX_FILES = 100_000
 _SHOWN = 4096
+_TWICE = "A trace is read more than once: save what a pipe gives in a file."
 
 
 class TraceFile(Struct, frozen=True):
@@ -48,10 +52,27 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
         found += _files_of(path)
     if len(found) > _MAX_FILES:
         raise TraceError(f"{len(found)} files are too many; at most {_MAX_FILES} are one trace")
-    return list(dict.fromkeys(found))
+    once = {path.resolve(): path for path in reversed(found)}
+    return list(reversed(once.values()))
+
+
+def not_looked_at(paths: Sequence[Path], found: Sequence[Path]) -> list[str]:
+    """What of the paths is not among the files found, in words."""
+    folders = [path for path in paths if path.is_dir()]
+    inside = [p for folder in folders for p in folder.iterdir() if not p.is_file()]
+    given = sum(len(_files_of(path)) for path in paths)
+    notes = []
+    if again := given - len(found):
+        notes.append(f"{format_plural(again, 'file')} given more than once: each is read once.")
+    if inside:
+        names = ", ".join(sorted(p.name for p in inside)[:5]) + (", ..." if len(inside) > 5 else "")
+        notes.append(f"Not looked into: {names} (folders in folders, and what is no file).")
+    return notes
 
 
 def _files_of(path: Path) -> list[Path]:
+    if str(path) == "-" and not path.exists():
+        raise TraceError("standard input is no trace", hint=_TWICE)
     try:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.is_file() and p.name[0] != ".")
@@ -61,17 +82,18 @@ def _files_of(path: Path) -> list[Path]:
                 )
             return inside
         if path.exists() and not path.is_file():
-            raise TraceError(
-                f"{path}: no regular file",
-                hint="A trace is read more than once: save what a pipe gives in a file.",
-            )
+            raise TraceError(f"{path}: no regular file", hint=_TWICE)
         with path.open("rb") as stream:
             if not stream.read(1):
                 raise TraceError(f"{path}: the file is empty")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise TraceError(f"{str(path)!r} cannot be read: {reason}") from None
+        raise _unreadable(path, error) from None
     return [path]
+
+
+def _unreadable(path: Path, error: Exception) -> TraceError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return TraceError(f"{str(path)!r} cannot be read: {reason}")
 
 
 def open_file(database: Database, path: Path) -> TraceFile:
@@ -82,14 +104,26 @@ def open_file(database: Database, path: Path) -> TraceFile:
     TraceError
         When it cannot be read.
     """
-    with path.open("rb") as stream:
-        magic = stream.read(4)
+    try:
+        with path.open("rb") as stream:
+            magic = stream.read(4)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if magic[:2] in _UTF16_MARKS:
+        raise TraceError(
+            f"{path}: UTF-16 text, which is not read",
+            hint="Convert it first: iconv -f utf-16 -t utf-8.",
+        )
     link = database.link(path)
     if magic == _PARQUET_MAGIC:
         return TraceFile(path, link, "none", _parquet_head(database, path, link))
     compression = next((c for m, c in _MAGIC.items() if magic.startswith(m)), "none")
-    with explained(path):
-        head = _text_head(database, link, compression)
+    try:
+        with explained(path):
+            head = _text_head(database, link, compression)
+    except TraceError:
+        check_whole(path, compression)  # says more of what is wrong with a compressed file
+        raise
     return TraceFile(path, link, compression, head)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from kvprof.errors import TraceError
+from kvprof.units import format_plural
 from kvprof.workload.database import Database, explained, quoted
 from kvprof.workload.files import TraceFile, in_either_encoding, lines_sql
 from kvprof.workload.format import Format
@@ -17,6 +18,13 @@ MAX_REQUEST_TOKENS = 2**30
 """More than any request has: a length above it is a mistake, not a request."""
 
 FAILED = "failed"
+OTHER = "other"
+
+_FURTHEST_NS = 4 * 10**18
+"""127 years either way: the difference of two such times is still one of 64 bits."""
+_NO_TIME = "'no usable arrival time'"
+
+_LINE = "line "
 
 _TABLE = """CREATE TABLE staged (
     arrival_ns BIGINT, prompt_tokens BIGINT, output_tokens BIGINT, session VARCHAR, scope BIGINT,
@@ -47,7 +55,9 @@ def stage(database: Database, files: Sequence[TraceFile], format_: Format) -> li
     staged: list[StagedFile] = []
     end = 0
     for number, file in enumerate(files):
+        database.doing(f"checking {file.path.name}")
         check_whole(file.path, file.compression)
+        database.doing(f"reading {file.path.name}")
         first, end = end, end + _insert(database, file, format_, number)
         staged.append(StagedFile(file, first, end))
     return staged
@@ -92,7 +102,7 @@ def _fate(format_: Format) -> str:
     """SQL for what became of a row: NULL, ignored, failed, or the reason why it is bad."""
     tests = [
         ("bad IS NOT NULL", "bad"),
-        ("ignored", quoted(IGNORED)),
+        ("ignored", quoted(OTHER)),
         ("prompt IS NULL", "'no usable prompt length'"),
         ("output IS NULL", "'no usable output length'"),
         ("prompt < 0 OR output < 0", "'a negative length'"),
@@ -106,7 +116,7 @@ def _fate(format_: Format) -> str:
         ("wrong IS NOT NULL", "wrong"),
     ]
     if format_.clock != "none":
-        tests.append(("arrival IS NULL", "'no usable arrival time'"))
+        tests.append((f"arrival IS NULL OR abs(arrival) > {_FURTHEST_NS}", _NO_TIME))
     if format_.hashed:
         tests.append(("hashes IS NULL", "'no prefix hashes'"))
     tests += _hash_tests(format_)
@@ -151,14 +161,14 @@ def bad_rows(
         For the first bad row, with its file and line, unless they are to be skipped.
     """
     found = database.rows(
-        f"SELECT fate, count(*), min(rowid) FROM staged WHERE fate NOT IN ('{IGNORED}', '{FAILED}')"
-        " GROUP BY fate ORDER BY 3"
+        "SELECT fate, count(*), min(rowid) FROM staged "
+        f"WHERE fate NOT IN ('{IGNORED}', '{FAILED}', '{OTHER}') GROUP BY fate ORDER BY 3"
     )
     if found and not skip:
         reason, _, row = found[0]
         raise TraceError(
             f"{_where(database, staged, format_, row)}: {reason}",
-            hint=f"{sum(count for _, count, _ in found):,} of its rows are bad; "
+            hint=f"{format_plural(sum(count for _, count, _ in found), 'bad row')} in all; "
             "--skip-bad-rows leaves them out and reports them.",
         )
     return {reason: count for reason, count, _ in found}
@@ -166,13 +176,10 @@ def bad_rows(
 
 def _where(database: Database, staged: Sequence[StagedFile], format_: Format, row: int) -> str:
     own = next(s for s in staged if row < s.end)
-    path = own.file.path
-    if format_.document:
-        return f"{path}: request {row - own.first + 1} (those of sub-agents counted)"
-    if own.file.head.kind == "parquet":
-        return f"{path}: row {row - own.first + 1}"
-    (line,) = database.row(f"SELECT line FROM staged WHERE rowid = {row}")
-    line = line or row - own.first + 1
+    path, place = own.file.path, line_of(database, own, format_, row)
+    if not place.startswith(_LINE):
+        return f"{path}: {place}"
+    line = int(place.removeprefix(_LINE))
 
     def text(encoding: str) -> str:
         lines = lines_sql(own.file.link, own.file.compression, encoding)
@@ -180,6 +187,17 @@ def _where(database: Database, staged: Sequence[StagedFile], format_: Format, ro
         return str(found)
 
     return f"{path}:{line}: {in_either_encoding(text)!r}"
+
+
+def line_of(database: Database, file: StagedFile, format_: Format, row: int) -> str:
+    """Where a row of ``staged`` is in its file: ``line 12``, or what counts there."""
+    number = row - file.first + 1
+    if format_.document:
+        return f"request {number} (those of sub-agents counted)"
+    if file.file.head.kind == "parquet":
+        return f"row {number}"
+    (line,) = database.row(f"SELECT line FROM staged WHERE rowid = {row}")
+    return f"{_LINE}{line or number}"
 
 
 def block_size(database: Database) -> int | None:

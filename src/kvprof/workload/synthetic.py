@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from kvprof.workload.batch import BATCH_ROWS, NO_SESSION, Batch, Workload
-
-SHAREGPT_PROMPT_TOKENS = 161.31
-SHAREGPT_OUTPUT_TOKENS = 337.99
-"""Mean lengths of ShareGPT as PagedAttention measured them (SOSP'23, section 6.1)."""
+from kvprof.workload.batch import BATCH_ROWS, MOST_HASHES, Batch, Workload
+from kvprof.workload.drawing import Drawn, draw
+from kvprof.workload.settings import (
+    PAUSE_S,
+    SETTINGS,
+    SHAREGPT_OUTPUT_TOKENS,
+    SHAREGPT_PROMPT_TOKENS,
+    SPREAD,
+)
 
 BLOCK_TOKENS = 16
-
-Steps = TypeVar("Steps", NDArray[np.float64], NDArray[np.int64])
-
-_LOG_STDDEV = 1.0
-"""Spread of log lengths: chat logs have medians of about 0.6 of their means."""
 
 
 class Synthetic(Struct, frozen=True, kw_only=True):
@@ -30,11 +28,16 @@ class Synthetic(Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     requests
-        How many; fewer where sessions end at ``longest_tokens``.
+        How many; fewer where sessions end at ``longest_tokens``. None: as many as arrive in
+        ``duration_s``.
     rate
         Requests per second, on average.
+    duration_s
+        Requests that would arrive later are not made.
     prompt_tokens, output_tokens
         Means of what a user writes and of what is answered.
+    log_stddev
+        Spread of both: the standard deviation of the logarithms of lengths.
     longest_tokens
         What no request exceeds with its output. A single request is cut, a session ends.
     turns
@@ -46,20 +49,31 @@ class Synthetic(Struct, frozen=True, kw_only=True):
         Of everything that is drawn.
     """
 
-    requests: int
+    requests: int | None
     rate: float = 1.0
+    duration_s: float | None = None
     prompt_tokens: float = SHAREGPT_PROMPT_TOKENS
     output_tokens: float = SHAREGPT_OUTPUT_TOKENS
-    log_stddev: float = _LOG_STDDEV
+    log_stddev: float = SPREAD
     longest_tokens: int | None = None
     turns: float = 1.0
-    pause_s: float = 60.0
+    pause_s: float = PAUSE_S
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.requests is None and self.duration_s is None:
+            raise ValueError("requests and duration_s are both None: the workload has no end")
 
     @property
     def name(self) -> str:
-        """What reports call it."""
-        return "synthetic"
+        """What reports call it: what was asked for, but for what is as usual."""
+        usual = Synthetic(requests=None, duration_s=1.0)
+        told = [
+            f"{name}={getattr(self, setting.field):.10g}"
+            for name, setting in SETTINGS.items()
+            if getattr(self, setting.field) != getattr(usual, setting.field)
+        ]
+        return f"synthetic {','.join(told)}".rstrip()
 
     @property
     def block_tokens(self) -> int | None:
@@ -67,87 +81,59 @@ class Synthetic(Struct, frozen=True, kw_only=True):
         return BLOCK_TOKENS if self.turns > 1 else None
 
     @property
+    def expected_requests(self) -> float:
+        """How many there are, about."""
+        within = np.inf if self.duration_s is None else self.rate * self.duration_s
+        return float(min(np.inf if self.requests is None else self.requests, within))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of results must know."""
-        return (
+        alone = "each by itself"
+        if self.turns > 1:
+            alone = (
+                f"{self.turns:g} to a session, {self.pause_s:g} s apart, each after all turns "
+                "before it"
+            )
+        notes = [
             f"Synthetic: log-normal lengths, means {self.prompt_tokens:g} and "
-            f"{self.output_tokens:g}, Poisson arrivals, {self.rate:g} a second, "
-            f"{self.turns:g} to a session, seed {self.seed}.",
-        )
+            f"{self.output_tokens:g}, spread {self.log_stddev:g}; Poisson arrivals, "
+            f"{self.rate:g} requests/s; {alone}; seed {self.seed}."
+        ]
+        if self.longest_tokens is not None:
+            what = "a request is cut" if self.turns <= 1 else "a session ends"
+            notes.append(f"At {self.longest_tokens:,} tokens {what}.")
+        if self.duration_s is not None:
+            notes.append(f"Requests are made for {self.duration_s:g} s.")
+        return tuple(notes)
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[Batch]:
         """The requests in order of arrival, at most ``rows`` in a batch; each call starts anew."""
-        whole = _sessions(self) if self.turns > 1 else _single(self)
-        for first in range(0, len(whole), rows):
-            cut = slice(first, first + rows)
-            yield _hashed(
-                whole.arrival_s[cut],
-                whole.prompt_tokens[cut],
-                whole.output_tokens[cut],
-                whole.session[cut],
-                hashed=self.turns > 1,
-            )
+        for drawn in draw(self):
+            blocks = np.zeros(len(drawn), np.int64)
+            if self.turns > 1:
+                blocks = drawn.prompt_tokens // BLOCK_TOKENS
+            first, upto = 0, np.concatenate(([0], np.cumsum(blocks)))
+            while first < len(drawn):
+                fitting = int(np.searchsorted(upto, upto[first] + MOST_HASHES, "right")) - 1
+                end = min(first + rows, max(fitting, first + 1))
+                yield _hashed(drawn.part(slice(first, end)), blocks[first:end])
+                first = end
 
 
-def _single(source: Synthetic) -> Batch:
-    """Requests that have nothing to do with each other, without hashes."""
-    generator = np.random.default_rng(source.seed)
-    count = source.requests
-    arrivals = np.cumsum(generator.exponential(1 / source.rate, count))
-    prompts = _lengths(generator, source.prompt_tokens, source.log_stddev, count)
-    outputs = _lengths(generator, source.output_tokens, source.log_stddev, count)
-    if source.longest_tokens is not None:
-        prompts = np.minimum(prompts, max(1, source.longest_tokens // 2))
-        outputs = np.minimum(outputs, np.maximum(1, source.longest_tokens - prompts))
-    session = np.full(count, NO_SESSION, np.int64)
-    return _hashed(arrivals, prompts, outputs, session, hashed=False)
-
-
-def _sessions(source: Synthetic) -> Batch:
-    """Turns of sessions in order of arrival, hashes left out."""
-    generator = np.random.default_rng(source.seed)
-    count = source.requests
-    turns = generator.geometric(1 / source.turns, count)
-    session = np.repeat(np.arange(count), turns)[:count]
-    first = np.flatnonzero(np.diff(session, prepend=-1))
-    starts = np.cumsum(generator.exponential(source.turns / source.rate, len(first)))
-    pauses = generator.exponential(source.pause_s, count)
-    pauses[first] = starts
-    written = _lengths(generator, source.prompt_tokens, source.log_stddev, count)
-    outputs = _lengths(generator, source.output_tokens, source.log_stddev, count)
-    prompts = _within(written + outputs, first, session) - outputs
-    arrivals = _within(pauses, first, session)
-    kept = np.full(count, True)
-    if source.longest_tokens is not None:
-        kept = prompts + outputs <= source.longest_tokens
-    order = np.flatnonzero(kept)[np.argsort(arrivals[kept], kind="stable")]
-    return _hashed(arrivals[order], prompts[order], outputs[order], session[order], hashed=False)
-
-
-def _within(steps: Steps, first: NDArray[np.int64], session: NDArray[np.int64]) -> Steps:
-    """Running sums that start anew with each session, each ``[n]``."""
-    sums: Steps = np.cumsum(steps)
-    earlier: Steps = sums[first] - steps[first]
-    within: Steps = sums - earlier[session]
-    return within
-
-
-def _hashed(
-    arrivals: NDArray[np.float64],
-    prompts: NDArray[np.int64],
-    outputs: NDArray[np.int64],
-    session: NDArray[np.int64],
-    *,
-    hashed: bool,
-) -> Batch:
-    """A batch from 0 on; a session only grows, so its n-th block is the same in all its turns."""
-    blocks = prompts // BLOCK_TOKENS if hashed else np.zeros(len(prompts), np.int64)
+def _hashed(drawn: Drawn, blocks: NDArray[np.int64]) -> Batch:
+    """With the hashes of so many blocks: a session only grows, so its n-th block stays the same."""
     offsets = np.concatenate(([0], np.cumsum(blocks))).astype(np.int64)
     ordinal = np.arange(offsets[-1]) - np.repeat(offsets[:-1], blocks)
-    hashes = (np.repeat(session, blocks).astype(np.uint64) << np.uint64(32)) + ordinal.astype(
-        np.uint64
+    session = np.repeat(drawn.session, blocks).astype(np.uint64)
+    return Batch(
+        drawn.arrival_s,
+        drawn.prompt_tokens,
+        drawn.output_tokens,
+        drawn.session,
+        offsets,
+        (session << np.uint64(32)) + ordinal.astype(np.uint64),
     )
-    return Batch(arrivals, prompts, outputs, session, offsets, hashes)
 
 
 class Requests(Struct, frozen=True):
@@ -190,13 +176,4 @@ def chat_requests(count: int, *, longest_tokens: int, seed: int) -> Requests:
     Prompts and outputs are cut so that no request needs more than ``longest_tokens``.
     """
     source = Synthetic(requests=count, longest_tokens=longest_tokens, seed=seed)
-    (batch,) = source.batches(rows=count)
-    return Requests(batch.arrival_s, batch.prompt_tokens, batch.output_tokens)
-
-
-def _lengths(
-    generator: np.random.Generator, mean: float, log_stddev: float, count: int
-) -> NDArray[np.int64]:
-    location = np.log(mean) - log_stddev**2 / 2
-    drawn = generator.lognormal(location, log_stddev, count)
-    return np.maximum(1, np.rint(drawn)).astype(np.int64)
+    return Requests.of(source, 1.0)

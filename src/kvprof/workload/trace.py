@@ -9,27 +9,27 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvprof.errors import TraceError
 from kvprof.units import format_plural
 from kvprof.workload.arrivals import put_in_order
-from kvprof.workload.batch import BATCH_ROWS, NO_SESSION, Batch
+from kvprof.workload.batch import BATCH_ROWS, MOST_HASHES, NO_SESSION, Batch
+from kvprof.workload.clocks import Clocks
 from kvprof.workload.database import MEMORY_BYTES, Database, explained
 from kvprof.workload.detect import detect
-from kvprof.workload.files import TraceFile, find_files, open_file
+from kvprof.workload.files import TraceFile, find_files, not_looked_at, open_file
 from kvprof.workload.format import Format, Request
 from kvprof.workload.staging import (
     FAILED,
+    OTHER,
     StagedFile,
     bad_rows,
     block_size,
     create_table,
     stage,
 )
-from kvprof.workload.typed import IGNORED
-
-_BATCH_HASHES = 2**22
-"""A batch has about as many prefix hashes at most: 32 MiB."""
+from kvprof.workload.watch import Progress
 
 
 class TraceFacts(Struct, frozen=True):
@@ -49,6 +49,20 @@ class TraceFacts(Struct, frozen=True):
     left_out: int
     block_tokens: int | None
     notes: tuple[str, ...]
+
+    @property
+    def skipped_rows(self) -> int:
+        """Rows that are no requests of the workload."""
+        return self.failed + self.left_out + sum(self.bad_rows.values())
+
+    @property
+    def rows_left_out(self) -> tuple[str, ...]:
+        """What failed or could not be read, in words; `notes` have the rest."""
+        told = [f"Left out: {format_plural(n, 'row')}: {why}." for why, n in self.bad_rows.items()]
+        if self.failed:
+            failed = format_plural(self.failed, "request")
+            told.insert(0, f"{failed} failed when recorded, and are left out.")
+        return tuple(told)
 
 
 class Trace:
@@ -94,7 +108,7 @@ class Trace:
         if self.block_tokens:
             (hashes,) = self.database.row("SELECT coalesce(sum(len(hashes)), 0) FROM requests")
         mean = max(1, int(hashes) // max(1, self.facts.requests))
-        step = max(1, min(rows, _BATCH_HASHES // mean))
+        step = max(1, min(rows, MOST_HASHES // mean))
         for first in range(0, self.facts.requests, step):
             yield self._batch(first, first + step, hashed=hashes > 0)
 
@@ -130,7 +144,9 @@ def open_trace(
     duration_s: float | None = None,
     skip_bad_rows: bool = False,
     seed: int = 0,
+    clocks: Clocks | None = None,
     memory_bytes: int = MEMORY_BYTES,
+    progress: Progress | None = None,
 ) -> Trace:
     """Read a request trace into the canonical table.
 
@@ -150,8 +166,14 @@ def open_trace(
         Whether bad rows are counted and left out.
     seed
         Of supplied arrivals and drawn requests.
+    clocks
+        ``one``: all times are on one clock. ``each``: every file has a clock of its own, and starts
+        when the one before it ends. By default files share one, and a file is taken apart where it
+        is plain that its clock starts anew.
     memory_bytes
         What may be held in memory; the rest is on disk.
+    progress
+        Told, from another thread, what is being done and which part of that is.
 
     Raises
     ------
@@ -161,15 +183,19 @@ def open_trace(
     DeviceError
         When the disk has no room for the table.
     """
-    found = find_files([Path(path) for path in paths])
-    database = Database(memory_bytes)
+    given = [Path(path) for path in paths]
+    found = find_files(given)
+    database = Database(memory_bytes, progress)
     try:
-        whole_folder = any(Path(path).is_dir() for path in paths)
+        whole_folder = any(path.is_dir() for path in given)
         files = [open_file(database, path) for path in found]
         chosen = detect(files, forced=format, whole_folder=whole_folder)
         asked = Request(duration_s, rate, seed)
         with explained(found[0]):
-            facts = _read(database, *chosen, asked, skip_bad_rows=skip_bad_rows)
+            facts = _read(database, *chosen, asked, clocks, skip_bad_rows=skip_bad_rows)
+        if unseen := not_looked_at(given, found):
+            facts = replace(facts, notes=(*unseen, *facts.notes))
+        database.unwatch()
         return Trace(", ".join(str(path) for path in paths), facts, database)
     except BaseException:
         database.close()
@@ -183,6 +209,7 @@ def _read(
     side: Sequence[TraceFile],
     other: Sequence[TraceFile],
     asked: Request,
+    clocks: Clocks | None,
     *,
     skip_bad_rows: bool,
 ) -> TraceFacts:
@@ -196,12 +223,16 @@ def _read(
         notes += format_.generate(database, files, side, asked)
     else:
         staged = stage(database, files, format_)
+    database.doing("checking the rows")
     bad = bad_rows(database, staged, format_, skip=skip_bad_rows)
     fates = dict(database.rows("SELECT fate, count(*) FROM staged GROUP BY fate"))
     if not fates.get(None):
-        raise TraceError(f"{files[0].path}: no request in it{_instead(fates, bad)}")
+        raise TraceError(f"{files[0].path}: no request in it, {_instead(fates, bad)}")
+    if other_rows := fates.get(OTHER):
+        notes.append(f"{format_plural(other_rows, 'row')} record something else than a request.")
     size = block_size(database)
-    ordered = put_in_order(database, format_, staged, asked)
+    database.doing("putting the requests in order")
+    ordered = put_in_order(database, format_, staged, asked, clocks)
     (requests,) = database.row("SELECT count(*) FROM requests")
     return TraceFacts(
         format=format_.name,
@@ -228,6 +259,6 @@ def _instead(fates: dict[str | None, int], bad: dict[str, int]) -> str:
     parts = [f"{count:,} with {reason}" for reason, count in bad.items()]
     if failed := fates.get(FAILED):
         parts.append(f"{failed:,} that failed")
-    if ignored := fates.get(IGNORED):
-        parts.append(f"{ignored:,} that are none")
-    return f"; its rows are {', '.join(parts)}" if parts else ""
+    if other := fates.get(OTHER):
+        parts.append(f"{other:,} that record something else")
+    return f"its rows are {', '.join(parts)}" if parts else "nothing below its header"
