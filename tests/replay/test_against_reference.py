@@ -147,6 +147,7 @@ def compare(
             if most_samples > 3:
                 check_steps(loop, expected, capacity)
             check_means(loop, expected)
+            check_uses(loop, expected)
             assert means in (None, loop.means)
             means = loop.means
     return expected
@@ -173,6 +174,31 @@ def check_means(loop: Replay, expected: Reference) -> None:
     fullest = max(expected.steps, key=lambda each: each[2]["reserved"])
     assert loop.fullest["step"] == fullest[0]
     assert {name: loop.fullest[name] for name in SHARES} == fullest[1]
+
+
+def check_uses(loop: Replay, expected: Reference) -> None:
+    """Blocks of each pool and group: at the fullest instant, on average, the most, and when full."""
+    uses, steps = expected.uses, expected.steps
+    if not steps:
+        return
+    fullest = next(i for i, each in enumerate(steps) if each[0] == loop.fullest["step"])
+    for i, pool in enumerate(loop.pools):
+        used, reclaimable, free, _ = uses[fullest].pools[i]
+        assert (pool["used"], pool["reclaimable"], pool["free"]) == (used, reclaimable, free)
+        assert pool["idle"] == uses[fullest].idle[i]
+        assert pool["most_used"] == max(each.pools[i][0] for each in uses)
+        for k, name in enumerate(("mean_used", "mean_reclaimable", "mean_free", "full_ratio")):
+            assert pool[name] == sum(each.pools[i][k] for each in uses) / len(uses), name
+        assert pool["mean_idle"] == sum(each.idle[i] for each in uses) / len(uses)
+        full = [steps[at][0] for at, each in enumerate(uses) if each.pools[i][3]]
+        assert pool["first_full"] == min(full, default=None)
+    assert len(loop.pools) == len(uses[0].pools)
+    if len(loop.groups) == len(uses[0].groups):
+        for i, group in enumerate(loop.groups):
+            assert group["used"] == uses[fullest].groups[i]
+            assert group["most_used"] == max(each.groups[i] for each in uses)
+            assert group["mean_used"] == sum(each.groups[i] for each in uses) / len(uses)
+    assert sum(group["used"] for group in loop.groups) == sum(uses[fullest].groups)
 
 
 def run_case(architecture: str, engine: str, seed: int, longest: int = 90, **given: object) -> bool:

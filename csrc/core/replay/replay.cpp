@@ -200,7 +200,9 @@ void Replay::observe(std::int64_t steps) {
   instant.shares.add(shared, -1);
   instant.shared_bytes = shared.reserved();
   instant.pool = policy_->pool_state(waits_);
-  series_.observe(instant, slopes_, steps);
+  const bool fuller = series_.observe(instant, slopes_, steps);
+  policy_->occupy(waits_, occupancy_.now());
+  occupancy_.add(clock_, steps, fuller);
 }
 
 void Replay::complete() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/array_view.hpp"
+#include "core/replay/occupancy.hpp"
 #include "core/replay/policy.hpp"
 #include "core/replay/series.hpp"
 
@@ -89,6 +90,7 @@ class Replay {
 
   const ReplayCounts& counts() const { return counts_; }
   const Series& series() const { return series_; }
+  const OccupancySums& occupancy() const { return occupancy_; }
   const Policy& policy() const { return *policy_; }
 
  private:
@@ -135,6 +137,7 @@ class Replay {
   std::unique_ptr<Policy> policy_;
   ReplayOptions options_;
   Series series_;
+  OccupancySums occupancy_;
   ReplayCounts counts_;
   std::int64_t clock_ = 0;
   bool started_ = false;

@@ -7,8 +7,9 @@ std::int64_t Series::steps_to_sample(std::int64_t step) const {
   return step < next_sample_ ? next_sample_ - step : interval_ - step % interval_;
 }
 
-void Series::observe(const Instant& instant, const Shares& slopes, std::int64_t steps) {
-  if (steps_ == 0 || instant.shares.reserved() > fullest_.shares.reserved()) fullest_ = instant;
+bool Series::observe(const Instant& instant, const Shares& slopes, std::int64_t steps) {
+  const bool fuller = steps_ == 0 || instant.shares.reserved() > fullest_.shares.reserved();
+  if (fuller) fullest_ = instant;
   if (instant.step >= next_sample_ && instant.step % interval_ == 0) {
     samples_.push_back(instant);
     if (samples_.size() > most_samples_) {
@@ -29,6 +30,7 @@ void Series::observe(const Instant& instant, const Shares& slopes, std::int64_t 
   shared_sum_ += n * instant.shared_bytes;
   live_sum_ += n * instant.live_sequences;
   steps_ += steps;
+  return fuller;
 }
 
 Means Series::means() const {
