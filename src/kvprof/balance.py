@@ -61,19 +61,22 @@ def _point(plan: AllocationPlan, tokens: int, sequences: int | None) -> BalanceP
 def _group(group: PlanGroup, needed: int) -> BalanceGroup:
     blocks = group.num_blocks or 0
     fill = float(Fraction(needed, blocks)) if blocks else None
-    return BalanceGroup(str(group.keep), _caches(group), len(group.layers), blocks, needed, fill)
+    return BalanceGroup(
+        str(group.keep), group_caches(group), len(group.layers), blocks, needed, fill
+    )
 
 
 def group_labels(groups: Sequence[PlanGroup]) -> tuple[str, ...]:
-    """What to call each group: its retention, and its caches where that is not enough."""
-    keeps = Counter(str(group.keep) for group in groups)
+    """What to call each group: its retention, and its caches where those of another differ."""
+    kinds = Counter(keep for keep, _ in {(str(g.keep), group_caches(g)) for g in groups})
     return tuple(
         str(group.keep)
-        if keeps[str(group.keep)] == 1
-        else f"{group.keep} {' '.join(_caches(group))}"
+        if kinds[str(group.keep)] == 1
+        else f"{group.keep} {' '.join(group_caches(group))}"
         for group in groups
     )
 
 
-def _caches(group: PlanGroup) -> tuple[str, ...]:
+def group_caches(group: PlanGroup) -> tuple[str, ...]:
+    """The caches that a group is about, each once."""
     return tuple(dict.fromkeys(part.cache.key for part in group.parts))

@@ -19,6 +19,8 @@ from kvprof.errors import TraceError, UsageError
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import call_plugin, registry
 from kvprof.replay.policies import compiled_policy
+from kvprof.replay.pools import pools_of
+from kvprof.replay.uses import pool_uses
 from kvprof.replay_result import (
     MeanBytes,
     ReplayBytes,
@@ -254,6 +256,7 @@ def _result(
         waste={name: full[name] for name in REQUEST_WASTES},
         pool={name: full[f"pool_{name}"] for name in POOL_SHARES},
         mean=_means(loop.means),
+        pools=pool_uses(pools_of(placement, allocation, capacity), loop, steps_per_s),
         capacity_bytes=capacity,
         largest_free_run_bytes=full["largest_free_run"],
         live_sequences=full["live_sequences"],
