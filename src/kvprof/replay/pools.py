@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from kvprof.accounting import CacheGroup, cache_groups, field_bytes
 from kvprof.allocation import Allocation, Blocks, Pages
-from kvprof.balance import group_caches, group_labels
+from kvprof.balance import SHARED_POOL, group_caches, group_labels
 from kvprof.layout import Cache
 from kvprof.plan import AllocationPlan
 from kvprof.size import Placement
@@ -35,7 +35,7 @@ class Pool(Struct, frozen=True):
     @property
     def label(self) -> str:
         """The group's, where there is one."""
-        return self.groups[0].label if len(self.groups) == 1 else "all groups"
+        return self.groups[0].label if len(self.groups) == 1 else SHARED_POOL
 
 
 class PageTensors(Struct, frozen=True):
