@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from kvprof._core import REPLAY_COLUMNS, Replay
 from kvprof.accounting import cache_groups, logical_bytes
+from kvprof.allocated import unit_bytes
 from kvprof.allocation import PAGE_BYTES, Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.case import Case
 from kvprof.errors import UsageError
 from kvprof.model import reference_model
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
-from kvprof.replay.policies import compiled_policy, unit_bytes
+from kvprof.replay.policies import compiled_policy
 from kvprof.replay.run import allocation_of
 from kvprof.size import Placement, Request, place
 
@@ -177,7 +178,7 @@ def check_means(loop: Replay, expected: Reference) -> None:
 
 
 def check_uses(loop: Replay, expected: Reference) -> None:
-    """Blocks of each pool and group: at the fullest instant, on average, the most, and when full."""
+    """Blocks of each pool and group: at the fullest instant, on average, the most."""
     uses, steps = expected.uses, expected.steps
     if not steps:
         return

@@ -195,7 +195,7 @@ def test_a_pool_that_is_full_leaves_another_idle() -> None:
 
 def test_groups_of_one_pool_hold_their_blocks() -> None:
     # Gemma 3 27B: 10 layers of all tokens, and 52 of a window of 1,024 in 6 groups of 9 or 8. Of
-    # 1,996 tokens, 125 blocks of 16, a window keeps the 1,023 from 973 on: no block before the 61st.
+    # 1,996 tokens, 125 blocks of 16, a window keeps the 1,023 from 973 on: blocks from the 61st on.
     found = run("vllm", (0, 1996, 4), memory=2**32, model="gemma-3-27b", longest=2048)
     (pool,) = found.pools
     held = {(g.label, g.fullest.blocks, g.most.blocks) for g in pool.groups}

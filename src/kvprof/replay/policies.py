@@ -15,13 +15,13 @@ from kvprof._core import (
     grow_policy,
     reserve_policy,
 )
-from kvprof.accounting import CacheGroup, cache_groups, entry_bytes, fixed_bytes
-from kvprof.accounting import per_token as bytes_per_token
+from kvprof.accounting import CacheGroup, cache_groups, entry_bytes
+from kvprof.allocated import PageTensors, page_tensors, unit_bytes
 from kvprof.allocation import Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.errors import UsageError
 from kvprof.layout import All, Cache, Clock, Keep, Once
 from kvprof.plan import AllocationPlan, Holding, PlanGroup
-from kvprof.replay.pools import PageTensors, page_tensors, pools_of
+from kvprof.replay.pools import pools_of
 from kvprof.size import Placement
 
 _NO_PREFIXES = "kvprof knows how prefixes are cached of models that keep every token in blocks only"
@@ -121,11 +121,6 @@ def rule(cache: Cache, row_bytes: int, keep: Keep | None = None) -> CacheRule:
 def group_row_bytes(group: CacheGroup) -> int:
     """Bytes of one entry in all layers of the group."""
     return entry_bytes(group.cache) * len(group.layers)
-
-
-def unit_bytes(kept: Sequence[CacheGroup]) -> int:
-    """What contiguous runs are counted in: the bytes of a token, or of a sequence's states."""
-    return int(bytes_per_token(kept)) or fixed_bytes(kept) or 1
 
 
 def _block_groups(plan: AllocationPlan) -> list[ReplayGroup]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from kvprof.accounting import CacheGroup, cache_groups, field_bytes
+from kvprof.accounting import cache_groups
+from kvprof.allocated import PageTensors, page_tensors
 from kvprof.allocation import Allocation, Blocks, Pages
 from kvprof.balance import SHARED_POOL, group_caches, group_labels
-from kvprof.layout import Cache
 from kvprof.plan import AllocationPlan
 from kvprof.size import Placement
 
@@ -36,16 +36,6 @@ class Pool(Struct, frozen=True):
     def label(self) -> str:
         """The group's, where there is one."""
         return self.groups[0].label if len(self.groups) == 1 else SHARED_POOL
-
-
-class PageTensors(Struct, frozen=True):
-    """``count`` tensors of rows of ``row_bytes`` that need new pages at the same tokens."""
-
-    cache: Cache
-    row_bytes: int
-    count: int
-    caches: tuple[str, ...]
-    layers: tuple[int, ...]
 
 
 def pools_of(placement: Placement, allocation: Allocation, capacity_bytes: int) -> tuple[Pool, ...]:
@@ -75,25 +65,6 @@ def _plan_pools(plan: AllocationPlan) -> tuple[Pool, ...]:
         Pool(planned.num_blocks or 0, max(1, planned.bytes_per_block), (group,))
         for planned, group in zip(plan.groups, groups, strict=True)
     )
-
-
-def page_tensors(kept: Sequence[CacheGroup]) -> tuple[PageTensors, ...]:
-    """Tensors of equal rows and retention together, in model order."""
-    found: dict[object, PageTensors] = {}
-    for group in kept:
-        cache = group.cache
-        for field in cache.fields:
-            row = field_bytes(field)
-            key = (cache.keep, cache.clock, cache.entry_tokens, cache.begins_at, row)
-            others = found.get(key, PageTensors(cache, row, 0, (), ()))
-            found[key] = PageTensors(
-                others.cache,
-                row,
-                others.count + len(group.layers),
-                tuple(dict.fromkeys((*others.caches, cache.key))),
-                tuple(sorted({*others.layers, *group.layers})),
-            )
-    return tuple(found.values())
 
 
 def _page_groups(tensors: Sequence[PageTensors]) -> tuple[PoolGroup, ...]:

@@ -50,10 +50,14 @@ def _by_model(results: Sequence[ReplayResult]) -> Iterator[list[ReplayResult]]:
 def _bytes_sheets(alike: Sequence[ReplayResult], results: Sequence[ReplayResult]) -> list[Sheet]:
     """Of one result both moments side by side; of several engines a table for each moment."""
     model = "" if len(alike) == len(results) else f": {alike[0].model.name}"
-    fullest, mean = map(_at_fullest, alike), map(_on_average, alike)
     if len(alike) == 1:
-        both = [("at its fullest", alike[0], *fullest), ("on average", alike[0], *mean)]
+        (one,) = alike
+        both: list[_Moment] = [
+            ("at its fullest", one, _at_fullest(one)),
+            ("on average", one, _on_average(one)),
+        ]
         return [_bytes_sheet(f"The memory{model}", both)]
+    fullest, mean = map(_at_fullest, alike), map(_on_average, alike)
     headings = [heading(result, alike) for result in alike]
     return [
         _bytes_sheet(
