@@ -169,14 +169,19 @@ TITLES = {
 
 
 NOTES = {
-    "sensitivity": """Runs that are powers of two move `Pow2` and `Oracle` most; a power of two of prompt and output
-together would give the runs of `Oracle`. The spread moves `Max` up and `Pow2` with it, so none of these
-explains 26.8 % alone: the paper's `Pow2` holds 0.24 requests less, and 429 tokens in each where ours
-hold 459. Of vLLM 7.5 slots of a live request are empty on average, half a block: 3.7 % would be
-requests of 203 tokens, so the paper counts something more, or averages otherwise. The spread was not
-chosen by these columns but by what `Max` reserves (see `figures_paged_attention.py`).""",
-    "prefix_hits": """The plain LRU and the replay one by one find the same tokens, which the benchmark asserts. On the
-trace's clock running sequences take room, and prompts that come together find less or more.""",
+    "sensitivity": (
+        "Runs that are powers of two move `Pow2` and `Oracle` most; a power of two of prompt and\n"
+        "output together would give the runs of `Oracle`. The spread moves `Max` and `Pow2`\n"
+        "together, so none of these explains 26.8 % alone: the paper's `Pow2` holds 0.24 requests\n"
+        "less, and 429 tokens in each where ours hold 459. Of `paged` 7.8 slots of a live request\n"
+        "are empty on average, half a block: 3.7 % would be requests of about 210 slots, so the\n"
+        "paper counts something more, or averages otherwise. The spread was not chosen by these\n"
+        "columns but by what `Max` reserves (`figures_paged_attention.py`)."
+    ),
+    "prefix_hits": (
+        "The plain LRU and the replay one by one find the same tokens: the benchmark asserts it.\n"
+        "On the trace's clock running sequences take room, and another order of use gives other hits."
+    ),
 }
 
 
