@@ -143,3 +143,19 @@ def test_a_size_result_has_the_balance_at_fixed_contexts_and_the_one_asked_for()
     assert [p.tokens for p in size_model(jamba, paged, replace(asked, tokens=0)).balance] == [
         *(1024, 4096, 32_768, 131_072)
     ]
+
+
+def test_groups_of_one_pool_share_it() -> None:
+    # Gemma 3 27B in vLLM: 7 groups in 40 GiB of blocks of 16 x 8,192 B x 10 layers: 32,768 blocks.
+    # Of 1,024 tokens a group of all needs 64 blocks, each of the 6 of windows 65: one may start
+    # inside a block.
+    vllm = registry().engine("vllm").what
+    asked = Request(tokens=1024, max_model_len=131_072, memory_bytes=40 * 2**30, sequences=8)
+    points = size_model(catalogue_model("gemma-3-27b"), vllm, asked).balance
+    (point,) = (each for each in points if (each.tokens, each.sequences) == (1024, 8))
+    assert point.sequences_that_fit == 32_768 // (6 * 65 + 64)
+    assert point.groups == (
+        BalanceGroup("Last(1024)", ("sliding_attention",), 52, 32_768, 8 * 390, 8 * 390 / 32_768),
+        BalanceGroup("All", ("attention",), 10, 32_768, 512, 512 / 32_768),
+    )
+    assert (point.fills_first, point.idle_bytes) == (("all groups",), 0)

@@ -135,6 +135,44 @@ py::dict means(ReplayObject& replay) {
   return result;
 }
 
+py::list pools(ReplayObject& replay) {
+  const OccupancySums& sums = replay.idle().occupancy();
+  const std::vector<MeanUse> means = sums.means_of_pools();
+  py::list result;
+  for (std::size_t i = 0; i < means.size(); ++i) {
+    const PoolUse& fullest = sums.fullest().pools[i];
+    py::dict pool;
+    pool["used"] = fullest.used;
+    pool["reclaimable"] = fullest.reclaimable;
+    pool["free"] = fullest.free;
+    pool["idle"] = fullest.idle ? fullest.free : 0;
+    pool["most_used"] = sums.most_of_pools()[i];
+    pool["mean_used"] = means[i].used;
+    pool["mean_reclaimable"] = means[i].reclaimable;
+    pool["mean_free"] = means[i].free;
+    pool["mean_idle"] = means[i].idle;
+    pool["full_ratio"] = means[i].full;
+    const std::int64_t first = sums.first_full()[i];
+    pool["first_full"] = first < 0 ? py::object(py::none()) : py::object(py::int_(first));
+    result.append(pool);
+  }
+  return result;
+}
+
+py::list groups(ReplayObject& replay) {
+  const OccupancySums& sums = replay.idle().occupancy();
+  const std::vector<double> means = sums.means_of_groups();
+  py::list result;
+  for (std::size_t i = 0; i < means.size(); ++i) {
+    py::dict group;
+    group["used"] = sums.fullest().groups[i];
+    group["most_used"] = sums.most_of_groups()[i];
+    group["mean_used"] = means[i];
+    result.append(group);
+  }
+  return result;
+}
+
 py::array_t<std::int64_t> samples(ReplayObject& replay) {
   const std::vector<Instant>& found = replay.idle().series().samples();
   const auto rows = static_cast<py::ssize_t>(found.size());
@@ -197,6 +235,8 @@ void bind_replay(py::module_& module) {
       .def_property_readonly("counts", &counts)
       .def_property_readonly("fullest", &fullest)
       .def_property_readonly("means", &means)
+      .def_property_readonly("pools", &pools)
+      .def_property_readonly("groups", &groups)
       .def_property_readonly("samples", &samples);
 }
 

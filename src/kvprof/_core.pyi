@@ -711,5 +711,17 @@ class Replay:
     def means(self) -> dict[str, float]:
         """Averages over all steps."""
     @property
+    def pools(self) -> list[Any]:
+        """Blocks of each pool; nothing of contiguous memory.
+
+        At the fullest instant ``used``, ``reclaimable``, ``free``, and of the free ``idle`` while
+        another pool is full; the same averaged, as ``mean_used`` and so on; ``most_used``;
+        ``full_ratio`` of the time that it was full, or lacked what a request waited for, and the
+        step of ``first_full``, None for never.
+        """
+    @property
+    def groups(self) -> list[dict[str, float]]:
+        """Blocks of each group: ``used`` at the fullest instant, ``mean_used``, ``most_used``."""
+    @property
     def samples(self) -> NDArray[np.int64]:
         """``[samples, len(REPLAY_COLUMNS)]``, evenly spaced."""

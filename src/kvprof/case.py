@@ -7,12 +7,12 @@ from fractions import Fraction
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kvprof.allocated import peak_allocated_bytes
 from kvprof.answer import BlockSizeRow, FitRow, Given, SolveResult
 from kvprof.engine_options import chosen_options
 from kvprof.hookspecs import Engine
 from kvprof.model import Model
 from kvprof.paging import paged_plan
-from kvprof.plan import AllocationPlan
 from kvprof.size import Placement, Request, base_block_size, model_facts, place
 
 
@@ -35,14 +35,14 @@ class Case(Struct, frozen=True):
 
     def needed_bytes(self, tokens: int) -> int:
         """The most that one sequence holds on its way to ``tokens`` tokens."""
-        return _peak_plan(self.placed(tokens), self._at(tokens)).peak_bytes
+        return _peak_bytes(self.placed(tokens), self._at(tokens))
 
     def concurrency(self, tokens: int, memory_bytes: int) -> Fraction | None:
         """Sequences of ``tokens`` tokens that the memory holds; None when they need nothing."""
         placement = self.placed(tokens, memory_bytes)
         if placement.plan is not None and placement.plan.limits.memory_bytes is not None:
             return placement.plan.concurrency
-        need = _peak_plan(placement, self._at(tokens)).peak_bytes
+        need = _peak_bytes(placement, self._at(tokens))
         return Fraction(memory_bytes, need) if need else None
 
     def fit(self, tokens: int, sequences: int, memory_bytes: int) -> FitRow:
@@ -56,9 +56,13 @@ class Case(Struct, frozen=True):
         return replace(self.request, tokens=tokens, max_model_len=tokens)
 
 
-def _peak_plan(placement: Placement, request: Request) -> AllocationPlan:
-    """The engine's plan; of bare bytes blocks of one token, which never hold a byte too much."""
-    return placement.plan or paged_plan(placement.kept, request.limits, block_size=1)
+def _peak_bytes(placement: Placement, request: Request) -> int:
+    """By the engine's plan or allocation; of bare bytes in blocks of a token, each byte needed."""
+    limits, kept = request.limits, placement.kept
+    found = peak_allocated_bytes(placement.allocation, kept, request.tokens, limits)
+    if found is not None:
+        return found
+    return (placement.plan or paged_plan(kept, limits, block_size=1)).peak_bytes
 
 
 class Solution(Struct, frozen=True, kw_only=True):

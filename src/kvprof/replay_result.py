@@ -77,6 +77,59 @@ class MemoryTime(Struct, frozen=True):
     source: str
 
 
+class Use(Struct, frozen=True):
+    """Blocks that live sequences hold, shared ones once, and their share of those they may hold.
+
+    ``fill`` is null of a pool without blocks.
+    """
+
+    blocks: int
+    bytes: int
+    fill: float | None
+
+
+class MeanUse(Struct, frozen=True):
+    """The same averaged over time."""
+
+    blocks: float
+    bytes: float
+    fill: float | None
+
+
+class GroupUse(Struct, frozen=True, kw_only=True):
+    """What the layers of one block table held: at the fullest instant, on average, at most."""
+
+    label: str
+    keep: str
+    caches: tuple[str, ...]
+    layers: tuple[int, ...]
+    fullest: Use
+    mean: MeanUse
+    most: Use
+
+
+class PoolUse(Struct, frozen=True, kw_only=True):
+    """What one pool held, and the groups in it; blocks of groups add up to the pool's.
+
+    ``shares`` at the fullest instant, and ``mean_shares`` over time, add up to ``bytes``.
+    ``full_ratio`` is the share of the time in which the pool had no room: for any block, or for the
+    request that waited. ``first_full_s`` is when that was first, null for never.
+    """
+
+    label: str
+    num_blocks: int
+    block_bytes: int
+    bytes: int
+    fullest: Use
+    mean: MeanUse
+    most: Use
+    shares: dict[str, int]
+    mean_shares: dict[str, float]
+    full_ratio: float
+    first_full_s: float | None
+    groups: tuple[GroupUse, ...]
+
+
 class ReplayResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the bytes went when one trace was run through one engine's allocation.
 
@@ -85,6 +138,8 @@ class ReplayResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes, waste, pool, fullest_s, live_sequences
         At the fullest instant: when most bytes were reserved, so many seconds after the first
         arrival.
+    pools
+        Each pool, and the groups in it; none of contiguous memory.
     capacity_bytes
         The memory, which the shares of ``pool`` add up to.
     hit_rate
@@ -114,6 +169,7 @@ class ReplayResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     waste: dict[str, int]
     pool: dict[str, int]
     mean: ReplayMean
+    pools: tuple[PoolUse, ...]
     capacity_bytes: int
     largest_free_run_bytes: int
     live_sequences: int

@@ -19,6 +19,8 @@ from kvprof.accounting import (
     per_token,
     window_bytes,
 )
+from kvprof.allocated import allocated_wastes
+from kvprof.allocation import Allocation
 from kvprof.balance import CONTEXTS, balance_points
 from kvprof.binding import bind, choose_dtypes
 from kvprof.dtypes import Dtypes
@@ -87,13 +89,14 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class Placement(Struct, frozen=True):
-    """A model in chosen dtypes, placed by an engine."""
+    """A model in chosen dtypes, placed by an engine: in blocks of its plan, or as it names it."""
 
     model: Model
     dtypes: Dtypes
     layout: CacheLayout
     kept: CacheLayout
     plan: AllocationPlan | None
+    allocation: Allocation | None = None
 
 
 def place(model: Model, engine: Engine, request: Request) -> Placement:
@@ -123,7 +126,9 @@ def place(model: Model, engine: Engine, request: Request) -> Placement:
     kept = call_plugin(_origin(engine), CacheLayout, engine.convention, layout)
     limits = replace(request.limits, options=chosen_options(engine, request.engine_options))
     plan = call_plugin(_origin(engine), AllocationPlan | None, engine.plan, kept, limits)
-    return Placement(model, dtypes, layout, kept, plan)
+    named = getattr(engine, "allocation", None)
+    allocation = named and call_plugin(_origin(engine), Allocation, named, kept, limits)
+    return Placement(model, dtypes, layout, kept, plan, allocation)
 
 
 def _shared_out(model: Model, request: Request) -> CacheLayout:
@@ -150,7 +155,7 @@ def size_placement(placement: Placement, engine: str, request: Request) -> SizeR
     logical = reserved = 0
     waste = dict.fromkeys(REQUEST_WASTES, 0)
     for sequences, tokens in request.batch:
-        held = _Held.of(placement, needed, tokens, request.encoder_tokens)
+        held = _Held.of(placement, needed, tokens, request)
         logical += held.logical * sequences
         reserved += held.reserved * sequences
         for name, size in held.waste.items():
@@ -195,9 +200,15 @@ class _Held(Struct, frozen=True):
 
     @classmethod
     def of(
-        cls, placement: Placement, needed: Sequence[CacheGroup], tokens: int, encoder_tokens: int
+        cls, placement: Placement, needed: Sequence[CacheGroup], tokens: int, request: Request
     ) -> _Held:
+        encoder_tokens = request.encoder_tokens
         logical = logical_bytes(needed, tokens, encoder_tokens)
+        wastes = allocated_wastes(
+            placement.allocation, placement.kept, logical, tokens, request.limits
+        )
+        if wastes is not None:
+            return cls(logical, logical + sum(wastes.values()), wastes)
         if placement.plan is None:
             reserved = logical_bytes(cache_groups(placement.kept), tokens, encoder_tokens)
             return cls(logical, reserved, {"convention": reserved - logical})

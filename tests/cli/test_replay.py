@@ -68,6 +68,38 @@ def test_sums_hold_for_engines_and_block_sizes_side_by_side(run_cli, validated, 
         assert each["requests"]["completed"] == 3
 
 
+@pytest.mark.parametrize("model", ["gemma-3-27b", "jamba-mini-1.5", "deepseek-v3"])
+def test_pools_and_groups_add_up(run_cli, validated, trace, model):
+    engines = "paged,vllm,sglang,vmm,transformers"
+    given = ("--trace", trace, "--memory", "3GiB", "--engine", engines, "--format", "json")
+    run = run_cli("replay", "--model", model, *given)
+    for each in validated(run.stdout)["results"]:
+        pools = each["pools"]
+        assert bool(pools) == (each["engine"] != "transformers")
+        if not pools:
+            continue
+        assert sum(pool["bytes"] for pool in pools) + each["pool"]["remainder"] == 3 * 2**30
+        for name in pools[0]["shares"]:
+            assert sum(pool["shares"][name] for pool in pools) == each["pool"][name]
+            mean = sum(pool["mean_shares"][name] for pool in pools)
+            assert mean == pytest.approx(each["mean"]["pool"][name], rel=1e-12)
+        assert sum(pool["fullest"]["bytes"] for pool in pools) == each["bytes"]["reserved"]
+        for pool in pools:
+            assert sum(pool["shares"].values()) == pool["bytes"]
+            assert pool["fullest"]["bytes"] == pool["shares"]["reserved"]
+            for when in ("fullest", "mean"):
+                parts = [group[when]["blocks"] for group in pool["groups"]]
+                assert sum(parts) == pytest.approx(pool[when]["blocks"], rel=1e-12)
+
+
+def test_which_pool_is_full_first_is_a_table_where_there_are_several(run_cli, trace):
+    given = ("--trace", trace, "--memory", "3GiB", "--engine", "paged,vllm")
+    assert "full first" not in run_cli("replay", *MODEL, *given).stdout
+    shown = run_cli("replay", "--model", "gemma-3-27b", *given).stdout
+    assert "Which pool is full first" in shown
+    assert "6 x Last(1024)" in shown
+
+
 def test_tokens_and_blocks_give_the_same(run_cli, validated, trace):
     given = ("--trace", trace, "--memory", "10MiB", "--rate", "20", "--prefix-cache", "on")
     timed = ("seconds", "requests_per_s", "block_operations_per_s", "stepping")

@@ -35,6 +35,20 @@ class Asked:
         return self.prompt + self.output
 
 
+@dataclass
+class Uses:
+    """Blocks: of each pool ``(used, reclaimable, free, full)``, and those that each group uses."""
+
+    pools: list[tuple[int, int, int, bool]] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+
+    @property
+    def idle(self) -> list[int]:
+        """Of each pool, what is free while another is full."""
+        full = [each[3] for each in self.pools]
+        return [0 if all(full) or each[3] or not any(full) else each[2] for each in self.pools]
+
+
 class Memory(Protocol):
     """What the reference asks of a way to allocate."""
 
@@ -45,6 +59,7 @@ class Memory(Protocol):
     def shares(self, name: int, tokens: int) -> Bytes: ...
     def pool(self, waits: bool) -> Bytes: ...
     def saved(self) -> Bytes: ...
+    def uses(self, waits: bool) -> Uses: ...
 
 
 class Reference:
@@ -67,6 +82,7 @@ class Reference:
         self.step_ticks = step_ticks
         self.moved = moved
         self.steps: list[tuple[int, Bytes, Bytes, int]] = []
+        self.uses: list[Uses] = []
         self.counts = dict.fromkeys(
             ("completed", "rejected", "preemptions", "recomputed_tokens", "hit_tokens"), 0
         )
@@ -166,6 +182,7 @@ class Reference:
         for share, size in self.memory.saved().items():
             total[share] -= size
         self.steps.append((clock, total, self.memory.pool(waits), ticks))
+        self.uses.append(self.memory.uses(waits))
 
 
 def pool_of(**shares: int) -> Bytes:
@@ -301,6 +318,19 @@ class BlocksMemory:
         kept = logical_bytes(cache_groups(self.placement.kept), group.block_size)
         return {"logical": extra * logical, "convention": extra * (kept - logical)}
 
+    def uses(self, waits: bool) -> Uses:
+        groups = [0] * len(self.plan.groups)
+        for tables in self.tables.values():
+            groups = [count + len(table) for count, table in zip(groups, tables, strict=True)]
+        if groups:
+            groups[0] -= sum(max(0, len(users) - 1) for users in self.known.values())
+        pools = []
+        for pool, (size, used) in enumerate(zip(self.sizes, self.used(), strict=True)):
+            known = len(self.unused())
+            full = size > 0 and (used == size or (waits and pool == self.lacking))
+            pools.append((used, known, size - used - known, full))
+        return Uses(pools, groups)
+
     def pool(self, waits: bool) -> Bytes:
         plan = self.plan
         size = [plan.bytes_per_block] if plan.shared else [g.bytes_per_block for g in plan.groups]
@@ -384,6 +414,12 @@ class PagesMemory:
 
     def saved(self) -> Bytes:
         return {}
+
+    def uses(self, waits: bool) -> Uses:
+        """Of all groups together: which tensors are one is the program's choice."""
+        used, size = sum(self.held.values()), self.capacity // self.page
+        full = size > 0 and (waits or used == size)
+        return Uses([(used, 0, size - used, full)], [used])
 
     def pool(self, waits: bool) -> Bytes:
         reserved = sum(self.held.values()) * self.page
@@ -518,6 +554,9 @@ class ReserveMemory:
     def saved(self) -> Bytes:
         return {}
 
+    def uses(self, waits: bool) -> Uses:
+        return Uses()
+
     def pool(self, waits: bool) -> Bytes:
         units = len(self.line.taken)
         reserved = sum(self.line.taken) * self.unit
@@ -603,6 +642,9 @@ class GrowMemory:
 
     def saved(self) -> Bytes:
         return {}
+
+    def uses(self, waits: bool) -> Uses:
+        return Uses()
 
     def pool(self, waits: bool) -> Bytes:
         units = len(self.line.taken)

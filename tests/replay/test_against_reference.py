@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kvprof._core import REPLAY_COLUMNS, Replay
 from kvprof.accounting import cache_groups, logical_bytes, step_traffic
+from kvprof.allocated import unit_bytes
 from kvprof.allocation import PAGE_BYTES, Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.case import Case
 from kvprof.errors import UsageError
@@ -19,7 +20,7 @@ from kvprof.model import reference_model
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
 from kvprof.replay.pace import step_moves
-from kvprof.replay.policies import compiled_policy, unit_bytes
+from kvprof.replay.policies import compiled_policy
 from kvprof.replay.run import allocation_of
 from kvprof.size import Placement, Request, place
 
@@ -170,6 +171,7 @@ def compare(
             if most_samples > 3 and step_ticks is None:
                 check_steps(loop, expected, capacity)
             check_means(loop, expected)
+            check_uses(loop, expected)
             assert means in (None, loop.means)
             means = loop.means
     return expected
@@ -196,6 +198,37 @@ def check_means(loop: Replay, expected: Reference) -> None:
     fullest = max(expected.steps, key=lambda each: each[2]["reserved"])
     assert loop.fullest["tick"] == fullest[0]
     assert {name: loop.fullest[name] for name in SHARES} == fullest[1]
+
+
+def check_uses(loop: Replay, expected: Reference) -> None:
+    """Blocks of each pool and group: at the fullest instant, on average, the most."""
+    uses, steps = expected.uses, expected.steps
+    if not steps:
+        return
+    weights = [ticks for _, _, _, ticks in steps]
+    total = sum(weights)
+
+    def mean(values: list[int]) -> float:
+        return sum(w * v for w, v in zip(weights, values, strict=True)) / total
+
+    fullest = next(i for i, each in enumerate(steps) if each[0] == loop.fullest["tick"])
+    for i, pool in enumerate(loop.pools):
+        used, reclaimable, free, _ = uses[fullest].pools[i]
+        assert (pool["used"], pool["reclaimable"], pool["free"]) == (used, reclaimable, free)
+        assert pool["idle"] == uses[fullest].idle[i]
+        assert pool["most_used"] == max(each.pools[i][0] for each in uses)
+        for k, name in enumerate(("mean_used", "mean_reclaimable", "mean_free", "full_ratio")):
+            assert pool[name] == mean([each.pools[i][k] for each in uses]), name
+        assert pool["mean_idle"] == mean([each.idle[i] for each in uses])
+        full = [steps[at][0] for at, each in enumerate(uses) if each.pools[i][3]]
+        assert pool["first_full"] == min(full, default=None)
+    assert len(loop.pools) == len(uses[0].pools)
+    if len(loop.groups) == len(uses[0].groups):
+        for i, group in enumerate(loop.groups):
+            assert group["used"] == uses[fullest].groups[i]
+            assert group["most_used"] == max(each.groups[i] for each in uses)
+            assert group["mean_used"] == mean([each.groups[i] for each in uses])
+    assert sum(group["used"] for group in loop.groups) == sum(uses[fullest].groups)
 
 
 def run_case(

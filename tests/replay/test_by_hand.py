@@ -204,6 +204,38 @@ def test_a_pool_that_is_full_leaves_another_idle() -> None:
     rows = [(0.0, 8, 8)] * 400
     found = run("sglang", *rows, memory=2**31, model="jamba-mini-1.5", longest=4096)
     assert found.pool["imbalance"] > 0.3 * found.capacity_bytes
+    states, tokens = found.pools
+    assert (states.label, tokens.label) == ("Once", "All")
+    assert states.first_full_s == 0.0
+    assert states.most.fill == 1.0
+    assert tokens.full_ratio == 0.0
+    assert tokens.first_full_s is None
+    assert tokens.shares["imbalance"] == found.pool["imbalance"]
+    assert states.shares["imbalance"] == 0
+
+
+def test_groups_of_one_pool_hold_their_blocks() -> None:
+    # Gemma 3 27B: 10 layers of all tokens, and 52 of a window of 1,024 in 6 groups of 9 or 8. Of
+    # 1,996 tokens, 125 blocks of 16, a window keeps the 1,023 from 973 on: blocks from the 61st on.
+    found = run("vllm", (0, 1996, 4), memory=2**32, model="gemma-3-27b", longest=2048)
+    (pool,) = found.pools
+    held = {(g.label, g.fullest.blocks, g.most.blocks) for g in pool.groups}
+    assert held == {("All", 125, 125), ("Last(1024)", 125 - 60, 125 - 60)}
+    assert [len(g.layers) for g in pool.groups if g.label == "All"] == [10]
+    assert pool.fullest.blocks == 125 + 6 * 65
+    assert pool.fullest.bytes == found.bytes.reserved
+    assert pool.first_full_s is None
+
+
+def test_a_pool_is_full_while_a_request_waits_for_it() -> None:
+    # Four blocks of 16. The first request takes two for 10 steps, the second wants three and waits;
+    # then it has three for 9 steps, with one left.
+    found = run("paged", (0, 20, 9), (0, 40, 8), memory=64 * TOKEN)
+    (pool,) = found.pools
+    assert pool.full_ratio == 10 / 19
+    assert pool.first_full_s == 0.0
+    assert (pool.most.blocks, pool.most.fill) == (3, 0.75)
+    assert pool.mean.blocks == (2 * 10 + 3 * 9) / 19
 
 
 def test_arrivals_that_descend_are_refused() -> None:

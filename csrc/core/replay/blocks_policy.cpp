@@ -7,7 +7,8 @@
 
 namespace kvprof {
 
-BlocksPolicy::BlocksPolicy(BlocksPlan plan) : plan_(std::move(plan)), needed_(plan_.pools.size()) {
+BlocksPolicy::BlocksPolicy(BlocksPlan plan)
+    : plan_(std::move(plan)), needed_(plan_.pools.size()), used_(plan_.groups.size()) {
   remainder_bytes_ = plan_.capacity_bytes;
   pools_.reserve(plan_.pools.size());
   for (const PoolPlan& pool : plan_.pools) {
@@ -67,8 +68,10 @@ bool BlocksPolicy::check_needed() {
   return true;
 }
 
-void BlocksPolicy::take(std::size_t pool, Table& table, std::int64_t count) {
+void BlocksPolicy::take(std::size_t group, Table& table, std::int64_t count) {
   if (count == 0) return;
+  used_[group] += count;
+  const std::size_t pool = plan_.groups[group].pool;
   const auto more = static_cast<std::size_t>(count);
   while (prefixes_ && pools_[pool].num_free() < more) prefixes_->evict();
   const std::size_t old = table.ids.size();
@@ -77,21 +80,28 @@ void BlocksPolicy::take(std::size_t pool, Table& table, std::int64_t count) {
   operations_ += more;
 }
 
-void BlocksPolicy::give_back(std::size_t pool, BlockId block) {
+void BlocksPolicy::give_back(std::size_t group, BlockId block) {
   ++operations_;
   if (!prefixes_ || !prefixes_->holds(block)) {
-    pools_[pool].free({&block, 1});
+    pools_[plan_.groups[group].pool].free({&block, 1});
+    --used_[group];
     return;
   }
-  if (prefixes_->users(block) > 1) --extra_users_;
+  if (prefixes_->users(block) > 1) {
+    --extra_users_;
+  } else {
+    --used_[group];
+  }
   prefixes_->drop(block);
 }
 
-void BlocksPolicy::drop_front(const GroupPlan& group, Table& table, std::int64_t first) {
+void BlocksPolicy::drop_front(std::size_t group, Table& table, std::int64_t first) {
+  const GroupPlan& plan = plan_.groups[group];
   const std::int64_t gone = std::min(first, table.blocks.end) - table.blocks.first;
   if (gone <= 0) return;
-  const auto ids = static_cast<std::size_t>(gone * group.ids_per_block);
-  pools_[group.pool].free({table.ids.data(), ids});
+  const auto ids = static_cast<std::size_t>(gone * plan.ids_per_block);
+  pools_[plan.pool].free({table.ids.data(), ids});
+  used_[group] -= static_cast<std::int64_t>(ids);
   operations_ += ids;
   table.ids.erase(table.ids.begin(), table.ids.begin() + static_cast<std::ptrdiff_t>(ids));
 }
@@ -112,7 +122,7 @@ std::int64_t BlocksPolicy::admit(Slot slot, const Demand& demand) {
     const GroupPlan& group = plan_.groups[i];
     Table& table = tables_[slot * count + i];
     table.blocks = group.blocks(at(demand.tokens));
-    take(group.pool, table, table.blocks.size() * group.ids_per_block);
+    take(i, table, table.blocks.size() * group.ids_per_block);
   }
   return 0;
 }
@@ -159,9 +169,10 @@ bool BlocksPolicy::admit_cached(const Demand& demand, Table& table, std::int64_t
   }
   for (const BlockId block : cached_) prefixes_->use(block);
   extra_users_ += cached - unused;
+  used_[0] += unused;
   operations_ += cached_.size();
   table.ids.assign(cached_.begin(), cached_.end());
-  take(group.pool, table, missing);
+  take(0, table, missing);
   table.blocks = blocks;
   for (std::size_t i = cached_.size(); i < num_keys(demand); ++i) {
     prefixes_->insert(table.ids[i], key(demand, i));
@@ -188,13 +199,13 @@ bool BlocksPolicy::grow(Slot slot, std::int64_t tokens) {
   for (std::size_t i = 0; i < count; ++i) {  // what is freed may be what another group needs
     const GroupPlan& group = plan_.groups[i];
     const Blocks next = group.blocks(at(tokens));
-    drop_front(group, tables[i], next.size() > 0 ? next.first : tables[i].blocks.end);
+    drop_front(i, tables[i], next.size() > 0 ? next.first : tables[i].blocks.end);
   }
   for (std::size_t i = 0; i < count; ++i) {
     const GroupPlan& group = plan_.groups[i];
     tables[i].blocks = group.blocks(at(tokens));
     const auto held = static_cast<std::int64_t>(tables[i].ids.size());
-    take(group.pool, tables[i], tables[i].blocks.size() * group.ids_per_block - held);
+    take(i, tables[i], tables[i].blocks.size() * group.ids_per_block - held);
   }
   return true;
 }
@@ -203,11 +214,11 @@ void BlocksPolicy::release(Slot slot) {
   const std::size_t count = plan_.groups.size();
   for (std::size_t i = 0; i < count; ++i) {
     Table& table = tables_[slot * count + i];
-    const std::size_t pool = plan_.groups[i].pool;
     if (prefixes_) {  // the end of a prompt is evicted before its beginning
-      for (std::size_t j = table.ids.size(); j-- > 0;) give_back(pool, table.ids[j]);
+      for (std::size_t j = table.ids.size(); j-- > 0;) give_back(i, table.ids[j]);
     } else {
-      pools_[pool].free({table.ids.data(), table.ids.size()});
+      pools_[plan_.groups[i].pool].free({table.ids.data(), table.ids.size()});
+      used_[i] -= static_cast<std::int64_t>(table.ids.size());
       operations_ += table.ids.size();
     }
     table.ids.clear();
@@ -236,18 +247,20 @@ Shares BlocksPolicy::shared() const {
   return shares;
 }
 
+bool BlocksPolicy::is_full(std::size_t pool, bool waits) const {
+  const PoolPlan& plan = plan_.pools[pool];
+  const bool has_blocks = plan.num_blocks > plan.reserved_blocks;
+  return has_blocks && ((waits && pool == lacking_) || available(pool) == 0);
+}
+
 PoolState BlocksPolicy::pool_state(bool waits) const {
   PoolState state;
   bool any_full = false;
-  const auto full = [&](std::size_t i) {
-    const bool has_blocks = plan_.pools[i].num_blocks > plan_.pools[i].reserved_blocks;
-    return has_blocks && ((waits && i == lacking_) || available(i) == 0);
-  };
-  for (std::size_t i = 0; i < pools_.size(); ++i) any_full = any_full || full(i);
+  for (std::size_t i = 0; i < pools_.size(); ++i) any_full = any_full || is_full(i, waits);
   for (std::size_t i = 0; i < pools_.size(); ++i) {
     const PoolPlan& pool = plan_.pools[i];
     const auto free = static_cast<std::int64_t>(pools_[i].num_free()) * pool.block_bytes;
-    const bool idle = any_full && !full(i);
+    const bool idle = any_full && !is_full(i, waits);
     state.shares[idle ? imbalance_pool : free_pool] += free;
     state.shares[reserved_blocks_pool] += pool.reserved_blocks * pool.block_bytes;
     const std::uint64_t unused = prefixes_ ? prefixes_->num_unused() : 0;
@@ -259,6 +272,22 @@ PoolState BlocksPolicy::pool_state(bool waits) const {
   }
   state.shares[remainder_pool] = remainder_bytes_;
   return state;
+}
+
+void BlocksPolicy::occupy(bool waits, Occupancy& now) const {
+  now.pools.resize(pools_.size());
+  bool any_full = false;
+  for (std::size_t i = 0; i < pools_.size(); ++i) {
+    PoolUse& pool = now.pools[i];
+    pool.free = static_cast<std::int64_t>(pools_[i].num_free());
+    pool.reclaimable = prefixes_ ? static_cast<std::int64_t>(prefixes_->num_unused()) : 0;
+    pool.used =
+        plan_.pools[i].num_blocks - plan_.pools[i].reserved_blocks - pool.free - pool.reclaimable;
+    pool.full = is_full(i, waits);
+    any_full = any_full || pool.full;
+  }
+  for (PoolUse& pool : now.pools) pool.idle = any_full && !pool.full;
+  now.groups = used_;
 }
 
 }  // namespace kvprof

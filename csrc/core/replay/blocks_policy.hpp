@@ -45,6 +45,7 @@ class BlocksPolicy final : public Policy {
   std::int64_t next_break(Slot slot, std::int64_t tokens) const override;
   Shares shared() const override;
   PoolState pool_state(bool waits) const override;
+  void occupy(bool waits, Occupancy& now) const override;
 
   /// Ids of a sequence in a group, in order of its blocks.
   const std::vector<BlockId>& table(Slot slot, std::size_t group) const {
@@ -59,12 +60,14 @@ class BlocksPolicy final : public Policy {
 
   Lengths at(std::int64_t tokens) const { return {tokens, plan_.encoder_tokens}; }
   std::uint64_t available(std::size_t pool) const;
+  /// Whether a pool has no room: for any block, or for the request that waits.
+  bool is_full(std::size_t pool, bool waits) const;
   bool fits(std::int64_t tokens) const;
   /// Whether the pools hold `needed_`; remembers the first that does not.
   bool check_needed();
-  void take(std::size_t pool, Table& table, std::int64_t count);
-  void drop_front(const GroupPlan& group, Table& table, std::int64_t first);
-  void give_back(std::size_t pool, BlockId block);
+  void take(std::size_t group, Table& table, std::int64_t count);
+  void drop_front(std::size_t group, Table& table, std::int64_t first);
+  void give_back(std::size_t group, BlockId block);
   std::uint64_t key(const Demand& demand, std::size_t block) const;
   std::size_t num_keys(const Demand& demand) const;
   /// Fill `cached_` with the blocks at the beginning of the prompt that are known.
@@ -76,6 +79,7 @@ class BlocksPolicy final : public Policy {
   std::optional<PrefixCache> prefixes_;
   std::vector<Table> tables_;  ///< [slots, groups]
   std::vector<std::int64_t> needed_;
+  std::vector<std::int64_t> used_;  ///< blocks that sequences use, of each group; shared ones once
   std::vector<BlockId> cached_;
   std::size_t lacking_ = 0;
   /// Users of cached blocks beyond the first of each.

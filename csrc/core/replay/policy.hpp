@@ -5,6 +5,7 @@
 
 #include "core/array_view.hpp"
 #include "core/replay/cache_rule.hpp"
+#include "core/replay/occupancy.hpp"
 #include "core/replay/shares.hpp"
 
 namespace kvprof {
@@ -64,6 +65,11 @@ class Policy {
 
   /// @param waits  whether the last admission was refused, and the request still waits
   virtual PoolState pool_state(bool waits) const = 0;
+
+  /// Fill in what each pool and group holds; nothing of a memory that is not in blocks.
+  ///
+  /// @param waits  as for pool_state, whose shares are the sums over the pools
+  virtual void occupy(bool, Occupancy&) const {}
 
   /// Blocks, pages or runs allocated plus those freed.
   std::uint64_t operations() const { return operations_; }

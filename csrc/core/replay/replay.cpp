@@ -200,7 +200,9 @@ void Replay::observe(const Stretch& stretch) {
   instant.shares.add(shared, -1);
   instant.shared_bytes = shared.reserved();
   instant.pool = policy_->pool_state(waits_);
-  series_.observe(instant, slopes_.shares, stretch);
+  const bool fuller = series_.observe(instant, slopes_.shares, stretch);
+  policy_->occupy(waits_, occupancy_.now());
+  occupancy_.add(clock_, static_cast<std::int64_t>(stretch.total()), fuller);
 }
 
 void Replay::complete() {

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "core/replay/occupancy.hpp"
 #include "core/replay/pace.hpp"
 #include "core/replay/policy.hpp"
 #include "core/replay/request_batch.hpp"
@@ -86,6 +87,7 @@ class Replay {
 
   const ReplayCounts& counts() const { return counts_; }
   const Series& series() const { return series_; }
+  const OccupancySums& occupancy() const { return occupancy_; }
   const Policy& policy() const { return *policy_; }
 
  private:
@@ -139,6 +141,7 @@ class Replay {
   std::unique_ptr<Policy> policy_;
   ReplayOptions options_;
   Series series_;
+  OccupancySums occupancy_;
   ReplayCounts counts_;
   std::int64_t clock_ = 0;  ///< in ticks
   std::int64_t step_ = 0;

@@ -19,8 +19,9 @@ void Series::thin() {
   samples_.swap(kept);
 }
 
-void Series::observe(const Instant& instant, const Shares& slopes, const Stretch& stretch) {
-  if (ticks_ == 0 || instant.shares.reserved() > fullest_.shares.reserved()) fullest_ = instant;
+bool Series::observe(const Instant& instant, const Shares& slopes, const Stretch& stretch) {
+  const bool fuller = ticks_ == 0 || instant.shares.reserved() > fullest_.shares.reserved();
+  if (fuller) fullest_ = instant;
   if (instant.tick >= next_sample_) {
     samples_.push_back(instant);
     while (samples_.size() > most_samples_) thin();
@@ -41,6 +42,7 @@ void Series::observe(const Instant& instant, const Shares& slopes, const Stretch
   shared_sum_ += total * instant.shared_bytes;
   live_sum_ += total * instant.live_sequences;
   ticks_ += static_cast<std::int64_t>(total);
+  return fuller;
 }
 
 Means Series::means() const {

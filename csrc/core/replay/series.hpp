@@ -44,7 +44,9 @@ class Series {
 
   /// The instant holds for those steps, while its shares change by `slopes` with each of them.
   /// Between two calls blocks come and go; during one nothing but the shares changes.
-  void observe(const Instant& instant, const Shares& slopes, const Stretch& stretch);
+  ///
+  /// @return whether it is fuller than all before
+  bool observe(const Instant& instant, const Shares& slopes, const Stretch& stretch);
 
   const std::vector<Instant>& samples() const { return samples_; }
   const Instant& fullest() const { return fullest_; }

@@ -15,12 +15,13 @@ from kvprof._core import (
     grow_policy,
     reserve_policy,
 )
-from kvprof.accounting import CacheGroup, cache_groups, entry_bytes, field_bytes, fixed_bytes
-from kvprof.accounting import per_token as bytes_per_token
+from kvprof.accounting import CacheGroup, cache_groups, entry_bytes
+from kvprof.allocated import PageTensors, page_tensors, unit_bytes
 from kvprof.allocation import Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.errors import UsageError
 from kvprof.layout import All, Cache, Clock, Keep, Once
 from kvprof.plan import AllocationPlan, Holding, PlanGroup
+from kvprof.replay.pools import pools_of
 from kvprof.size import Placement
 
 _NO_PREFIXES = "kvprof knows how prefixes are cached of models that keep every token in blocks only"
@@ -56,11 +57,10 @@ def compiled_policy(
         case Blocks(plan):
             if prefix_tokens:
                 refuse_unshareable(needed, plan)
-            groups, pools = _block_groups(plan), _pools(plan)
+            groups = _block_groups(plan)
         case Pages(page_bytes):
             _refuse_prefixes(prefix_tokens)
-            groups = _page_groups(kept, page_bytes)
-            pools = [ReplayPool(num_blocks=capacity_bytes // page_bytes, block_bytes=page_bytes)]
+            groups = _page_groups(page_tensors(kept), page_bytes)
         case Reserve(tokens, fit):
             _refuse_prefixes(prefix_tokens)
             return reserve_policy(
@@ -85,7 +85,14 @@ def compiled_policy(
     try:
         return blocks_policy(
             groups=groups,
-            pools=pools,
+            pools=[
+                ReplayPool(
+                    num_blocks=pool.num_blocks,
+                    block_bytes=pool.block_bytes,
+                    reserved_blocks=pool.reserved_blocks,
+                )
+                for pool in pools_of(placement, allocation, capacity_bytes)
+            ],
             logical=logical,
             capacity_bytes=capacity_bytes,
             encoder_tokens=encoder_tokens,
@@ -114,11 +121,6 @@ def rule(cache: Cache, row_bytes: int, keep: Keep | None = None) -> CacheRule:
 def group_row_bytes(group: CacheGroup) -> int:
     """Bytes of one entry in all layers of the group."""
     return entry_bytes(group.cache) * len(group.layers)
-
-
-def unit_bytes(kept: Sequence[CacheGroup]) -> int:
-    """What contiguous runs are counted in: the bytes of a token, or of a sequence's states."""
-    return int(bytes_per_token(kept)) or fixed_bytes(kept) or 1
 
 
 def _block_groups(plan: AllocationPlan) -> list[ReplayGroup]:
@@ -162,45 +164,18 @@ def _holding(held: Holding) -> ReplayHolding:
     )
 
 
-def _pools(plan: AllocationPlan) -> list[ReplayPool]:
-    if not plan.groups:
-        return []
-    if not plan.shared:
-        return [
-            ReplayPool(num_blocks=group.num_blocks or 0, block_bytes=max(1, group.bytes_per_block))
-            for group in plan.groups
-        ]
-    blocks = plan.num_blocks or 0
-    return [
-        ReplayPool(
-            num_blocks=blocks,
-            block_bytes=max(1, plan.bytes_per_block),
-            reserved_blocks=min(blocks, plan.reserved_blocks),
-        )
-    ]
-
-
-def _page_groups(kept: Sequence[CacheGroup], page_bytes: int) -> list[ReplayGroup]:
-    """Tensors of equal rows together: they need new pages at the same tokens."""
-    tensors: dict[tuple[Keep, Clock, int, int, int], tuple[Cache, int]] = {}
-    for group in kept:
-        cache = group.cache
-        for field in cache.fields:
-            row = field_bytes(field)
-            key = (cache.keep, cache.clock, cache.entry_tokens, cache.begins_at, row)
-            _, count = tensors.get(key, (cache, 0))
-            tensors[key] = (cache, count + len(group.layers))
+def _page_groups(tensors: Sequence[PageTensors], page_bytes: int) -> list[ReplayGroup]:
     return [
         ReplayGroup(
-            rule=rule(cache, 0),
-            parts=[ReplayPart(cache=rule(cache, count), rows_per_block=page_bytes)],
+            rule=rule(each.cache, 0),
+            parts=[ReplayPart(cache=rule(each.cache, each.count), rows_per_block=page_bytes)],
             rows_per_block=page_bytes,
             block_tokens=1,
-            row_units=key[-1],
+            row_units=each.row_bytes,
             pool=0,
-            ids_per_block=count,
+            ids_per_block=each.count,
         )
-        for key, (cache, count) in tensors.items()
+        for each in tensors
     ]
 
 

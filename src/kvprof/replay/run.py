@@ -14,12 +14,12 @@ from kvprof._core import REPLAY_COLUMNS, Replay
 from kvprof.accounting import cache_groups
 from kvprof.allocation import PAGE_BYTES, Allocation, Blocks, Pages
 from kvprof.case import Case
-from kvprof.engine_options import chosen_options
 from kvprof.errors import TraceError, UsageError
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
-from kvprof.registry import call_plugin, registry
 from kvprof.replay.pace import Pace, step_time
 from kvprof.replay.policies import compiled_policy
+from kvprof.replay.pools import pools_of
+from kvprof.replay.uses import pool_uses
 from kvprof.replay_result import (
     MeanBytes,
     ReplayBytes,
@@ -133,17 +133,9 @@ def allocation_of(case: Case, placement: Placement) -> Allocation:
     ------
     UsageError
         When the engine places nothing.
-    PluginError
-        When the engine fails, or names no allocation.
     """
-    named = getattr(case.engine, "allocation", None)
-    if named is not None:
-        offered = registry().engines.get(case.engine.name)
-        origin = str(offered.origin) if offered else f"of the engine {case.engine.name!r}"
-        chosen = chosen_options(case.engine, case.request.engine_options)
-        limits = structs.replace(case.request.limits, options=chosen)
-        found: Allocation = call_plugin(origin, Allocation, named, placement.kept, limits)
-        return found
+    if placement.allocation is not None:
+        return placement.allocation
     if placement.plan is None:
         raise UsageError(
             f"--engine {case.engine.name} places nothing, so there is nothing to replay",
@@ -235,6 +227,7 @@ def _result(
         waste={name: full[name] for name in REQUEST_WASTES},
         pool={name: full[f"pool_{name}"] for name in POOL_SHARES},
         mean=_means(loop.means),
+        pools=pool_uses(pools_of(placement, allocation, capacity), loop, ticks_per_s),
         capacity_bytes=capacity,
         largest_free_run_bytes=full["largest_free_run"],
         live_sequences=full["live_sequences"],
