@@ -87,6 +87,7 @@ void Replay::offer(Request request, std::int64_t arrival_step) {
   started_ = true;
   while (!stopped_) {
     if (idle()) pass_idle(arrival_step);
+    if (stopped_) return;
     if (arrival_step <= clock_ && preempted_.empty() && !preempted_now_) {
       if (admit(request) != Outcome::waits) return;
     }
@@ -97,9 +98,10 @@ void Replay::offer(Request request, std::int64_t arrival_step) {
 // The policy's memory is as it was when the last sequence left.
 void Replay::pass_idle(std::int64_t until_step) {
   waits_ = false;
-  while (clock_ < until_step) {
+  while (clock_ < until_step && !stopped_) {
     const std::int64_t steps = std::min(until_step - clock_, series_.steps_to_sample(clock_));
     observe(steps);
+    if (stopped_) return;
     clock_ += steps;
     preempted_now_ = false;
   }
@@ -163,6 +165,7 @@ void Replay::next_step(std::int64_t arrival_step) {
   waits_ = !preempted_.empty() || arrival_step <= clock_;
   const std::int64_t steps = steps_to_event(arrival_step);
   observe(steps);
+  if (stopped_) return;
   totals_.add(slopes_, steps - 1);
   complete();
   clock_ += steps;
@@ -200,7 +203,28 @@ void Replay::observe(std::int64_t steps) {
   instant.shares.add(shared, -1);
   instant.shared_bytes = shared.reserved();
   instant.pool = policy_->pool_state(waits_);
+  now_ = instant;
   series_.observe(instant, slopes_, steps);
+  const bool reached =
+      clock_ >= options_.until_step || counts_.completed >= options_.until_completed;
+  stopped_ = stopped_ || reached;
+}
+
+std::vector<LiveSequence> Replay::live() const {
+  std::vector<LiveSequence> found;
+  found.reserve(running_.size());
+  for (const auto& [order, slot] : running_) {
+    const Sequence& sequence = slots_[slot];
+    const std::int64_t made = std::max<std::int64_t>(0, clock_ - sequence.base_step);
+    found.push_back({slot, sequence.request.tokens + made});
+  }
+  return found;
+}
+
+void Replay::release_all() {
+  for (const auto& [order, slot] : running_) policy_->release(slot);
+  running_.clear();
+  stopped_ = true;
 }
 
 void Replay::complete() {

@@ -33,6 +33,16 @@ struct ReplayOptions {
   /// out is the same.
   bool jumps = true;
   std::size_t most_samples = 2048;
+  /// The replay stops once it has observed a step from this one on, or one that begins with so many
+  /// requests completed, and stays as it was then.
+  std::int64_t until_step = never;
+  std::int64_t until_completed = never;
+};
+
+/// A running sequence, and how long it is.
+struct LiveSequence {
+  Slot slot = 0;
+  std::int64_t tokens = 0;
 };
 
 /// Consecutive requests, in order of arrival; those of a later batch arrive later.
@@ -87,9 +97,23 @@ class Replay {
   /// Run until nothing is left; no batch may follow.
   void finish(const std::function<bool()>& interrupted = {});
 
+  /// Whether the replay ended before its requests did: it was interrupted, or has come to where it
+  /// was to stop. What is fed then has no effect.
+  bool stopped() const { return stopped_; }
+
+  /// The last instant that was observed: that at which it stopped.
+  const Instant& now() const { return now_; }
+
+  /// Running sequences in order of admission.
+  std::vector<LiveSequence> live() const;
+
+  /// Release them, in that order. It ends the replay.
+  void release_all();
+
   const ReplayCounts& counts() const { return counts_; }
   const Series& series() const { return series_; }
   const Policy& policy() const { return *policy_; }
+  Policy& policy() { return *policy_; }
 
  private:
   struct Request {
@@ -135,6 +159,7 @@ class Replay {
   std::unique_ptr<Policy> policy_;
   ReplayOptions options_;
   Series series_;
+  Instant now_;
   ReplayCounts counts_;
   std::int64_t clock_ = 0;
   bool started_ = false;

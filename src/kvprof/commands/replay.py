@@ -17,7 +17,13 @@ from kvprof.commands.options import (
     output_options,
     stack,
 )
-from kvprof.commands.tracing import DECODE_RATE, POSITIVE, trace_options, traces_option
+from kvprof.commands.tracing import (
+    opened_trace,
+    pace_of,
+    pace_options,
+    trace_options,
+    traces_option,
+)
 from kvprof.commands.values import COUNT, NAMES, TOKEN_COUNT, flatten
 
 if TYPE_CHECKING:
@@ -54,38 +60,13 @@ def _case_options(command: Any) -> Any:
     )
 
 
-def _pace_options(command: Any) -> Any:
-    return stack(
-        command,
-        DECODE_RATE,
-        click.option(
-            "--prefill-tokens-per-s",
-            type=POSITIVE,
-            metavar="RATE",
-            help="Tokens of a prompt computed in a second  [default: at once]",
-        ),
-        click.option(
-            "--preemption",
-            type=click.Choice(("recompute", "swap")),
-            default="recompute",
-            show_default=True,
-            help="What becomes of a sequence that makes room for others.",
-        ),
-        click.option(
-            "--prefix-cache",
-            type=click.Choice(("on", "off")),
-            default="off",
-            show_default=True,
-            help="Keep blocks of prompts, and find them again by the trace's hashes.",
-        ),
-        click.option(
-            "--stepping",
-            type=click.Choice(("blocks", "tokens")),
-            default="blocks",
-            show_default=True,
-            help="Jump from block boundary to block boundary, or go token by token: same results.",
-        ),
-    )
+STEPPING = click.option(
+    "--stepping",
+    type=click.Choice(("blocks", "tokens")),
+    default="blocks",
+    show_default=True,
+    help="Jump from block boundary to block boundary, or go token by token: same results.",
+)
 
 
 @click.command("replay")
@@ -94,7 +75,8 @@ def _pace_options(command: Any) -> Any:
 @trace_options
 @_case_options
 @memory_options
-@_pace_options
+@pace_options
+@STEPPING
 @click.option(
     "--series",
     type=click.Path(path_type=Path),
@@ -157,30 +139,14 @@ def _destinations(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
 
 def _replayed(options: dict[str, Any]) -> Iterator[Replayed]:
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
-    from kvprof.replay.run import Pace  # noqa: PLC0415
-    from kvprof.workload.trace import open_trace  # noqa: PLC0415
 
-    pace = Pace(
-        decode_tokens_per_s=options["decode_tokens_per_s"],
-        prefill_tokens_per_s=options["prefill_tokens_per_s"],
-        preemption=options["preemption"],
-        prefix_cache=options["prefix_cache"] == "on",
-        jumps=options["stepping"] == "blocks",
-    )
+    pace = pace_of(options, jumps=options["stepping"] == "blocks")
     _check_memory(options)
     models = chosen_models(options["arch"], options["model"], options["config"])
     engines = _engines(options)
     with progress_display() as show:
         show("reading the trace", 0.0)
-        trace = open_trace(
-            options["trace"],
-            format=options["trace_format"],
-            rate=options["rate"],
-            duration_s=options["duration"],
-            skip_bad_rows=options["skip_bad_rows"],
-            seed=options["seed"],
-        )
-        with trace:
+        with opened_trace(options) as trace:
             longest = options["max_model_len"] or _longest(trace)
             for case in _cases(models, engines, options, longest):
                 yield _one(case, trace, pace, show)
@@ -253,7 +219,7 @@ def _one(case: Case, trace: Trace, pace: Pace, show: Any) -> Replayed:
         trace,
         pace,
         source=TraceSource(trace.name, facts.format, facts.notes),
-        skipped_rows=facts.failed + facts.left_out + sum(facts.bad_rows.values()),
+        skipped_rows=facts.skipped_rows,
         progress=lambda done: show(
             f"{case.engine.name}: {case.model.config.name}", done / requests
         ),

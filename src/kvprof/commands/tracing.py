@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kvprof.commands.options import Command, stack
 from kvprof.commands.values import One
 from kvprof.errors import UsageError
+
+if TYPE_CHECKING:
+    from kvprof.replay.run import Pace
+    from kvprof.workload.trace import Trace
 
 MOST = 1e9
 
@@ -37,6 +42,62 @@ DECODE_RATE = click.option(
     metavar="RATE",
     help="Tokens that each running sequence of a trace makes in a second.",
 )
+
+
+def pace_options(command: Command) -> Command:
+    """The clock of a replay, and what it does with prompts and when memory runs out."""
+    return stack(
+        command,
+        DECODE_RATE,
+        click.option(
+            "--prefill-tokens-per-s",
+            type=POSITIVE,
+            metavar="RATE",
+            help="Tokens of a prompt computed in a second  [default: at once]",
+        ),
+        click.option(
+            "--preemption",
+            type=click.Choice(("recompute", "swap")),
+            default="recompute",
+            show_default=True,
+            help="What becomes of a sequence that makes room for others.",
+        ),
+        click.option(
+            "--prefix-cache",
+            type=click.Choice(("on", "off")),
+            default="off",
+            show_default=True,
+            help="Keep blocks of prompts, and find them again by the trace's hashes.",
+        ),
+    )
+
+
+def pace_of(options: dict[str, Any], *, jumps: bool = True) -> Pace:
+    """What `pace_options` say."""
+    from kvprof.replay.run import Pace  # noqa: PLC0415
+
+    return Pace(
+        decode_tokens_per_s=options["decode_tokens_per_s"],
+        prefill_tokens_per_s=options["prefill_tokens_per_s"],
+        preemption=options["preemption"],
+        prefix_cache=options["prefix_cache"] == "on",
+        jumps=jumps,
+    )
+
+
+def opened_trace(options: dict[str, Any]) -> Trace:
+    """The trace that ``--trace`` and `reading_options` name; close it."""
+    from kvprof.workload.trace import open_trace  # noqa: PLC0415
+
+    return open_trace(
+        options["trace"],
+        format=options["trace_format"],
+        rate=options["rate"],
+        duration_s=options["duration"],
+        skip_bad_rows=options["skip_bad_rows"],
+        seed=options["seed"],
+    )
+
 
 SEED = click.option(
     "--seed",

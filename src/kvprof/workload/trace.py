@@ -50,6 +50,11 @@ class TraceFacts(Struct, frozen=True):
     block_tokens: int | None
     notes: tuple[str, ...]
 
+    @property
+    def skipped_rows(self) -> int:
+        """Rows that no batch gives: failed, bad, or after the duration."""
+        return self.failed + self.left_out + sum(self.bad_rows.values())
+
 
 class Trace:
     """Requests of a recorded trace, or drawn from a generator's parameters; see `open_trace`.
