@@ -564,7 +564,7 @@ class Replay:
         """The instant at which most bytes were reserved, by REPLAY_COLUMNS."""
     @property
     def now(self) -> dict[str, int]:
-        """The instant that was observed last: that at which the replay stopped."""
+        """The instant that was observed last, at first the empty memory."""
     @property
     def stopped(self) -> bool:
         """Whether it stopped before its requests ended; what is fed then has no effect."""

@@ -28,6 +28,8 @@ Replay::Replay(std::unique_ptr<Policy> policy, const ReplayOptions& options)
   if (!(options.steps_per_s > 0) || !(options.prefill_tokens_per_s >= 0)) {
     throw std::invalid_argument("steps and prefill tokens per second must be above 0");
   }
+  now_.pool = policy_->pool_state(false);
+  series_.start(now_);
 }
 
 void Replay::validate(const RequestBatch& batch) const {

@@ -101,7 +101,7 @@ class Replay {
   /// was to stop. What is fed then has no effect.
   bool stopped() const { return stopped_; }
 
-  /// The last instant that was observed: that at which it stopped.
+  /// The last instant that was observed, at first the empty memory.
   const Instant& now() const { return now_; }
 
   /// Running sequences in order of admission.

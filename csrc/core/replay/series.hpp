@@ -44,6 +44,9 @@ class Series {
   /// Between two calls blocks come and go; during one nothing but the shares changes.
   void observe(const Instant& instant, const Shares& slopes, std::int64_t steps);
 
+  /// What was there before anything happened: the fullest instant where nothing ever does.
+  void start(const Instant& instant) { fullest_ = instant; }
+
   const std::vector<Instant>& samples() const { return samples_; }
   const Instant& fullest() const { return fullest_; }
   std::int64_t steps() const { return steps_; }
