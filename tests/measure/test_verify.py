@@ -12,7 +12,7 @@ import pytest
 
 from kvprof._core import CopyPlan, CpuBackend, PagePlan
 from kvprof.layout import Once
-from kvprof.measure.block_tables import fresh_tables
+from kvprof.measure.block_tables import Tables, fresh_tables
 from kvprof.measure.host_pages import See, copied, host_pages
 from kvprof.measure.jobs import Workbench, run_jobs
 from kvprof.measure.passes import Pass
@@ -195,6 +195,18 @@ def test_runs_that_are_not_looked_at_are_held_to_the_sum_of_the_parts(
     faulty: Any = Wrapped(backend, "decode_read", cut_short)
     with pytest.raises(VerificationError, match="decode_read"):
         verify_read(faulty, pool.memory, region, runs, see=SEEN["in_part"])
+
+
+@pytest.mark.parametrize("see", SEEN.values(), ids=SEEN)
+def test_rows_that_sequences_share_are_read_for_each_of_them(
+    backend: CpuBackend, pool: Pool, small: Callable, placed: Callable, see: See
+) -> None:
+    plan, _ = placed(small("gqa"), 90, 16)
+    (region,) = map_regions(plan)
+    ids = tuple(np.array([7, 2, own], np.uint32) for own in (5, 3))
+    runs = table_runs(Tables((40, 48), 0, (ids,)), region.group, 0)
+    assert page_plan(region, runs).nbytes == (40 + 48) * region.row_bytes * 3
+    verify_read(backend, pool.memory, region, runs, see=see)
 
 
 class Torn:

@@ -85,22 +85,22 @@ def check_tables(loop: Replay, expected: FullestTables, groups: int) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture(architecture: str, engine: str) -> None:
     with suppress(UsageError):
-        for seed in range(4):
+        for seed in range(2):
             check(architecture, engine, seed)
 
 
 @pytest.mark.parametrize("engine", ["paged", "vllm", "sglang"])
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_shared_prefixes(engine: str, seed: int) -> None:
     check("gqa", engine, seed, hashed=True)
 
 
 def test_prefixes_are_shared_in_these_tables() -> None:
-    """Of a hundred replays in some the fullest moment has a block in two tables."""
+    """Of forty replays in some the fullest moment has a block in two tables."""
     shared = 0
-    for seed in range(100):
+    for seed in range(40):
         tables = check("gqa", "paged", seed, hashed=True).tables
         listed = [block for (ids,) in tables for block in ids]
         shared += len(set(listed)) < len(listed)
-    assert shared > 10
+    assert shared > 4
