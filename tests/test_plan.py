@@ -5,11 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kvprof._core import CacheAllocator, OutOfBlocks
 from kvprof.accounting import cache_groups, entry_bytes, logical_bytes
 from kvprof.binding import Dtypes, bind
 from kvprof.catalogue import read_catalogue
-from kvprof.errors import UsageError
+from kvprof.errors import DoesNotFitError, UsageError
 from kvprof.layers import attention_cache, layer, mamba1_cache
 from kvprof.layout import (
     All,
@@ -24,7 +23,7 @@ from kvprof.layout import (
     Once,
     Tail,
 )
-from kvprof.measure.regions import compiled_group
+from kvprof.measure.block_tables import fresh_tables
 from kvprof.model import catalogue_model, lay_out
 from kvprof.paging import MAX_BLOCK_SIZE, paged_plan
 from kvprof.plan import REQUEST_WASTES, AllocationPlan, Limits
@@ -219,13 +218,13 @@ def test_capacity_is_counted_exactly() -> None:
 
 
 def admitted(plan: AllocationPlan, at_most: int) -> int:
-    """Sequences of the longest length that the compiled allocator takes before it runs out."""
-    allocator = CacheAllocator([compiled_group(group) for group in plan.groups])
-    for count in range(at_most):
+    """Sequences of the longest length that there are blocks for."""
+    limits = plan.limits
+    for count in range(1, at_most + 1):
         try:
-            allocator.admit(plan.limits.max_model_len, plan.limits.encoder_tokens)
-        except OutOfBlocks:
-            return count
+            fresh_tables(plan, [limits.max_model_len] * count, limits.encoder_tokens)
+        except DoesNotFitError:
+            return count - 1
     return at_most
 
 

@@ -3,7 +3,7 @@
 
 namespace kvprof {
 
-/// Block pools, the sequence allocator and continuous batching.
+/// Pools of block ids.
 void bind_allocation(pybind11::module_& module);
 
 /// Address plans, for any backend.

@@ -11,6 +11,7 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bind.hpp"
 #include "bindings/policy_object.hpp"
+#include "core/replay/blocks_policy.hpp"
 #include "core/replay/replay.hpp"
 
 namespace py = pybind11;
@@ -115,12 +116,43 @@ py::dict counts(ReplayObject& replay) {
   return result;
 }
 
-py::dict fullest(ReplayObject& replay) {
-  const std::vector<std::int64_t> values = row(replay.idle().series().fullest());
+py::dict as_dict(const Instant& instant) {
+  const std::vector<std::int64_t> values = row(instant);
   const std::vector<std::string> names = columns();
   py::dict result;
   for (std::size_t i = 0; i < names.size(); ++i) result[py::str(names[i])] = values[i];
   return result;
+}
+
+BlocksPolicy& blocks_of(ReplayObject& replay) {
+  auto* policy = dynamic_cast<BlocksPolicy*>(&replay.idle().policy());
+  if (policy == nullptr) throw py::type_error("only a policy of blocks has block tables");
+  return *policy;
+}
+
+std::size_t place(const char* what, const py::object& index, std::size_t count) {
+  return static_cast<std::size_t>(integer(what, index, 0, static_cast<std::int64_t>(count) - 1));
+}
+
+py::array_t<std::int64_t> live_tokens(ReplayObject& replay) {
+  std::vector<std::int64_t> tokens;
+  for (const LiveSequence& each : replay.idle().live()) tokens.push_back(each.tokens);
+  return array_of(tokens);
+}
+
+py::list block_tables(ReplayObject& replay, const py::object& group) {
+  const BlocksPolicy& policy = blocks_of(replay);
+  const std::size_t index = place("group", group, policy.num_groups());
+  py::list tables;
+  for (const LiveSequence& each : replay.idle().live()) {
+    tables.append(array_of(policy.table(each.slot, index)));
+  }
+  return tables;
+}
+
+Array<BlockId> take_all(ReplayObject& replay, const py::object& pool) {
+  BlocksPolicy& policy = blocks_of(replay);
+  return array_of(policy.take_all(place("pool", pool, policy.num_pools())));
 }
 
 py::dict means(ReplayObject& replay) {
@@ -194,7 +226,8 @@ ReplayObject make_replay(PolicyObject& policy, double ticks_per_s, const py::obj
                          std::vector<MoveRule> moves, const py::object& encoder_tokens,
                          double prefill_tokens_per_s, const std::string& preemption,
                          const py::object& longest_tokens, bool jumps,
-                         const py::object& most_samples) {
+                         const py::object& most_samples, const py::object& until_tick,
+                         const py::object& until_completed) {
   static const std::map<std::string, Preemption> preemptions{{"recompute", Preemption::recompute},
                                                              {"swap", Preemption::swap}};
   ReplayOptions options;
@@ -207,6 +240,10 @@ ReplayObject make_replay(PolicyObject& policy, double ticks_per_s, const py::obj
     options.longest_tokens = integer("longest_tokens", longest_tokens, 0, never);
   }
   options.jumps = jumps;
+  if (!until_tick.is_none()) options.until_tick = integer("until_tick", until_tick, 0, never);
+  if (!until_completed.is_none()) {
+    options.until_completed = integer("until_completed", until_completed, 0, never);
+  }
   options.most_samples =
       static_cast<std::size_t>(integer("most_samples", most_samples, 2, std::int64_t{1} << 24));
   return {Replay(policy.take(), options)};
@@ -226,14 +263,24 @@ void bind_replay(py::module_& module) {
            py::arg("step_ticks") = 1, py::arg("moves") = std::vector<MoveRule>{},
            py::arg("encoder_tokens") = 0, py::arg("prefill_tokens_per_s") = 0.0,
            py::arg("preemption") = "recompute", py::arg("longest_tokens") = py::none(),
-           py::arg("jumps") = true, py::arg("most_samples") = 2048)
+           py::arg("jumps") = true, py::arg("most_samples") = 2048,
+           py::arg("until_tick") = py::none(), py::arg("until_completed") = py::none())
       .def("feed", &feed, py::kw_only(), py::arg("arrival_s"), py::arg("prompt_tokens"),
            py::arg("output_tokens"), py::arg("hash_offsets"), py::arg("hashes"))
       .def(
           "finish",
           [](ReplayObject& replay) { run(replay, [](Replay& core) { core.finish(interrupted); }); })
       .def_property_readonly("counts", &counts)
-      .def_property_readonly("fullest", &fullest)
+      .def_property_readonly(
+          "fullest", [](ReplayObject& replay) { return as_dict(replay.idle().series().fullest()); })
+      .def_property_readonly("now",
+                             [](ReplayObject& replay) { return as_dict(replay.idle().now()); })
+      .def_property_readonly("stopped",
+                             [](ReplayObject& replay) { return replay.idle().stopped(); })
+      .def_property_readonly("live_tokens", &live_tokens)
+      .def("block_tables", &block_tables, py::arg("group"))
+      .def("release_all", [](ReplayObject& replay) { replay.idle().release_all(); })
+      .def("take_all", &take_all, py::arg("pool"))
       .def_property_readonly("means", &means)
       .def_property_readonly("pools", &pools)
       .def_property_readonly("groups", &groups)

@@ -43,7 +43,7 @@ BlockPool::BlockPool(std::uint64_t num_blocks) : num_blocks_(num_blocks) {
 }
 
 void BlockPool::require(std::uint64_t count) const {
-  if (count > num_free()) throw OutOfBlocks({0, count, num_free()});
+  if (count > num_free()) throw OutOfBlocks(count, num_free());
 }
 
 void BlockPool::allocate(ArrayView<BlockId> blocks) {

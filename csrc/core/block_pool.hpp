@@ -27,12 +27,12 @@ class BlockPool {
   std::uint64_t num_blocks() const noexcept { return num_blocks_; }
   std::uint64_t num_free() const noexcept { return num_freed_ + (num_blocks_ - num_used_); }
 
-  /// @throw OutOfBlocks (group 0) when fewer than `count` blocks are free
+  /// @throw OutOfBlocks when fewer than `count` blocks are free
   void require(std::uint64_t count) const;
 
   /// Fill `blocks` with ids, each with one reference; all or none.
   ///
-  /// @throw OutOfBlocks (group 0) when fewer are free; nothing has changed then
+  /// @throw OutOfBlocks when fewer are free; nothing has changed then
   void allocate(ArrayView<BlockId> blocks);
 
   /// Add one reference to each allocated block.

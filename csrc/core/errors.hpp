@@ -1,39 +1,25 @@
 #pragma once
-#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 
 namespace kvprof {
 
-/// What a group lacked when an operation was refused; `needed_blocks > free_blocks`.
-struct Shortage {
-  std::size_t group = 0;
-  /// New blocks asked for, less those that the same operation would have freed.
-  std::uint64_t needed_blocks = 0;
-  std::uint64_t free_blocks = 0;
-};
-
 /// A pool cannot supply the blocks asked for; nothing was allocated.
 class OutOfBlocks : public std::runtime_error {
  public:
-  explicit OutOfBlocks(const Shortage& shortage)
-      : std::runtime_error("out of blocks: group " + std::to_string(shortage.group) + " needs " +
-                           std::to_string(shortage.needed_blocks) + ", has " +
-                           std::to_string(shortage.free_blocks) + " free"),
-        shortage_(shortage) {}
+  OutOfBlocks(std::uint64_t needed_blocks, std::uint64_t free_blocks)
+      : std::runtime_error("out of blocks: needs " + std::to_string(needed_blocks) + ", has " +
+                           std::to_string(free_blocks) + " free"),
+        needed_blocks_(needed_blocks),
+        free_blocks_(free_blocks) {}
 
-  const Shortage& shortage() const noexcept { return shortage_; }
+  std::uint64_t needed_blocks() const noexcept { return needed_blocks_; }
+  std::uint64_t free_blocks() const noexcept { return free_blocks_; }
 
  private:
-  Shortage shortage_;
-};
-
-/// No live sequence has this id.
-class UnknownSequence : public std::runtime_error {
- public:
-  explicit UnknownSequence(std::int64_t sequence)
-      : std::runtime_error("no live sequence " + std::to_string(sequence)) {}
+  std::uint64_t needed_blocks_;
+  std::uint64_t free_blocks_;
 };
 
 }  // namespace kvprof

@@ -10,8 +10,7 @@ from typing_extensions import Buffer
 class OutOfBlocks(MemoryError):  # noqa: N818 (what happened, as MemoryError is)
     """A pool cannot supply the blocks asked for; nothing was allocated.
 
-    ``args`` is ``(message, group, needed_blocks, free_blocks)``: new blocks needed, less those that
-    the same operation would have freed; group 0 for a BlockPool.
+    ``args`` is ``(message, needed_blocks, free_blocks)``.
     """
 
 @final
@@ -62,131 +61,6 @@ def time_block_operations(num_blocks: int, batch: int, repeats: int) -> float:
 
     The pool is first aged: filled and emptied in a shuffled order, so the free list is not sorted.
     """
-
-Keep = Literal["all", "last", "chunk", "tail", "once"]
-Clock = Literal["decoder", "encoder", "sequence"]
-
-@final
-class Group:
-    """What the allocator must know of one cache group.
-
-    Parameters
-    ----------
-    num_blocks
-        Blocks in the group's own pool.
-    rows_per_block
-        Entries that one block holds.
-    entry_tokens
-        Tokens per entry (1, or more for compressed attention).
-    keep, keep_entries
-        Retention and its parameter: the window of ``last``, the chunk of ``chunk``, the modulus of
-        ``tail``; 0 for ``all`` and ``once``.
-    clock
-        What the entries count: decoder tokens, encoder positions, or the sequence itself.
-    """
-
-    def __init__(
-        self,
-        *,
-        num_blocks: int,
-        rows_per_block: int,
-        entry_tokens: int = 1,
-        keep: Keep = "all",
-        keep_entries: int = 0,
-        clock: Clock = "decoder",
-    ) -> None: ...
-
-@final
-class CacheAllocator:
-    """Block tables of live sequences over one block pool per cache group.
-
-    Blocks that have wholly left a window are freed as the sequence grows. Every operation is
-    all-or-nothing over the groups. A group that does not exist raises IndexError, a sequence
-    KeyError; every call raises RuntimeError while ``run_batching`` works on the allocator.
-    """
-
-    def __init__(self, groups: Sequence[Group]) -> None: ...
-    @property
-    def num_groups(self) -> int: ...
-    @property
-    def sequences(self) -> NDArray[np.int64]:
-        """Ids of the live sequences, in order of admission."""
-    def admit(self, tokens: int, encoder_tokens: int = 0) -> int:
-        """Hold the blocks of a new sequence of ``tokens`` tokens; return its id.
-
-        Raises
-        ------
-        OutOfBlocks
-            When any group lacks blocks; no group has changed then.
-        """
-    def append(self, sequence: int, tokens: int = 1) -> None:
-        """Grow a sequence. Raises OutOfBlocks (nothing changed) or KeyError (no such sequence)."""
-    def fork(self, sequence: int) -> int:
-        """A new sequence sharing every block of ``sequence`` by reference count, where full.
-
-        A last block that is partly filled, and state slots, are copied on the fork (own blocks),
-        since both sequences will write to them.
-        """
-    def release(self, sequence: int) -> None: ...
-    def tokens(self, sequence: int) -> int: ...
-    def block_table(self, sequence: int, group: int) -> tuple[int, NDArray[np.uint32]]:
-        """``(index, ids)``: the ids of the blocks held, ``index`` blocks into the sequence."""
-    def num_blocks(self, group: int) -> int: ...
-    def num_free(self, group: int) -> int: ...
-    def blocks_needed(self, group: int, tokens: int, encoder_tokens: int = 0) -> int:
-        """Blocks that a sequence of that many tokens holds in ``group``."""
-
-@final
-class BatchingResult:
-    """Where continuous batching stood when it stopped."""
-
-    steps: int
-    completed: int
-    rejected: int
-    preemptions: int
-    arrived: int
-    waiting: int
-    waiting_tokens: int
-    """Tokens of the request at the head of the queue, 0 when none waits."""
-    fullest_steps: int
-    """Steps after which most blocks of all pools were in use; the first such."""
-    mean_running: float
-    """Sequences running, averaged over the steps."""
-
-def run_batching(
-    allocator: CacheAllocator,
-    *,
-    arrival_steps: NDArray[np.float64],
-    prompt_tokens: NDArray[np.int64],
-    output_tokens: NDArray[np.int64],
-    until_completed: int,
-    max_steps: int,
-) -> BatchingResult:
-    """Run requests through the allocator, one decode step at a time; leave the live ones in it.
-
-    Each step: requests that have arrived are admitted first come, first served while their blocks
-    fit (a request that can never fit an empty pool is rejected and counted); every running
-    sequence appends one token; when blocks run out the sequence admitted last is preempted, freed
-    and queued again at the front with its tokens so far as its prompt (recompute); a sequence that
-    has made its output is released. Stops after ``until_completed`` completions, after
-    ``max_steps``, or when all requests are done. A step ends before the stop is checked.
-
-    The clock starts at 0 and advances by 1 a step; with nothing running or waiting it jumps to the
-    next arrival, rounded up, and the steps jumped over are not counted. Also rejected: a sequence
-    that cannot grow, or a request that does not fit, though no other sequence of this run holds a
-    block. Sequences admitted before the run are left alone.
-
-    Raises
-    ------
-    ValueError
-        When arrays differ in length, arrivals descend or are not finite, prompts are negative or
-        outputs are below 1.
-    """
-
-COMPILER: str
-"""The compiler that built this module, and its version."""
-
-# ---------------------------------------------------------------- device
 
 @final
 class PagePlan:
@@ -668,6 +542,9 @@ class Replay:
         From block boundary to block boundary, in place of token by token.
     most_samples
         Rows of ``samples`` at most, evenly spaced.
+    until_tick, until_completed
+        The replay stops once it has observed an instant from this tick on, or one that begins with
+        so many requests completed, and stays as it was then; None: at the end.
     """
 
     def __init__(
@@ -683,6 +560,8 @@ class Replay:
         longest_tokens: int | None = None,
         jumps: bool = True,
         most_samples: int = 2048,
+        until_tick: int | None = None,
+        until_completed: int | None = None,
     ) -> None: ...
     def feed(
         self,
@@ -707,6 +586,27 @@ class Replay:
     @property
     def fullest(self) -> dict[str, int]:
         """The instant at which most bytes were reserved, by REPLAY_COLUMNS."""
+    @property
+    def now(self) -> dict[str, int]:
+        """The instant that was observed last, at first the empty memory."""
+    @property
+    def stopped(self) -> bool:
+        """Whether it stopped before its requests ended; what is fed then has no effect."""
+    @property
+    def live_tokens(self) -> NDArray[np.int64]:
+        """``[sequences]``: how long the running ones are now, in order of admission."""
+    def block_tables(self, group: int) -> list[NDArray[np.uint32]]:
+        """Ids of the blocks that each of them holds, in order of its tokens.
+
+        Raises
+        ------
+        TypeError
+            When the policy is none of blocks.
+        """
+    def release_all(self) -> None:
+        """Release the running sequences in order of admission; it ends the replay."""
+    def take_all(self, pool: int) -> NDArray[np.uint32]:
+        """Take every block that no sequence uses: ids as they are handed out one by one."""
     @property
     def means(self) -> dict[str, float]:
         """Averages over all steps."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from kvprof.replay_result import ReplayRequests
 from kvprof.result import Number, SizeResult
 
 
@@ -97,7 +98,8 @@ class StreamFacts(Struct, frozen=True):
 class FragmentationResult(Struct, frozen=True):
     """Where the pool's bytes stood after traffic, and what ageing costs in bandwidth.
 
-    ``traffic`` is ``synthetic`` or the trace, whose fullest moment it is then.
+    ``traffic`` is ``synthetic`` or the trace, whose fullest moment it is then; ``requests`` had
+    become of its requests by that moment, ``trace_requests`` by the end of the trace.
     """
 
     bytes: dict[str, int]
@@ -107,6 +109,7 @@ class FragmentationResult(Struct, frozen=True):
     aged_read_noisy: bool | None
     requests: dict[str, int]
     traffic: str = "synthetic"
+    trace_requests: ReplayRequests | None = None
 
 
 class StepResult(Struct, frozen=True):

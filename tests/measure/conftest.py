@@ -20,7 +20,7 @@ from kvprof.model import Model, lay_out
 from kvprof.page_order import PageOrder
 from kvprof.plan import AllocationPlan
 from kvprof.registry import registry
-from kvprof.size import Request, place
+from kvprof.size import Placement, Request, place
 
 MIB = 2**20
 DEFAULT_ORDER = PageOrder()
@@ -138,12 +138,16 @@ PlanAndNeeds = tuple[AllocationPlan, tuple[CacheGroup, ...]]
 
 
 @pytest.fixture
-def placed(pool: Pool) -> Callable[[Model, int, int], PlanAndNeeds]:
+def placement_of(pool: Pool) -> Callable[[Model, int, int], Placement]:
     """Place a model in the small pool for sequences of so many tokens, in blocks of a size."""
 
     def place_model(
-        model: Model, tokens: int, block_size: int, order: PageOrder = DEFAULT_ORDER
-    ) -> PlanAndNeeds:
+        model: Model,
+        tokens: int,
+        block_size: int | None,
+        order: PageOrder = DEFAULT_ORDER,
+        engine: str = "paged",
+    ) -> Placement:
         request = Request(
             tokens=tokens,
             block_size=block_size,
@@ -151,7 +155,17 @@ def placed(pool: Pool) -> Callable[[Model, int, int], PlanAndNeeds]:
             cache_dtype="bfloat16",
             order=order,
         )
-        placement = place(model, registry().engine("paged").what, request)
+        return place(model, registry().engine(engine).what, request)
+
+    return place_model
+
+
+@pytest.fixture
+def placed(placement_of: Callable[..., Placement]) -> Callable[..., PlanAndNeeds]:
+    """The same: its plan, and what of the bytes is needed."""
+
+    def place_model(*given: object) -> PlanAndNeeds:
+        placement = placement_of(*given)
         assert placement.plan is not None
         return placement.plan, cache_groups(placement.layout)
 

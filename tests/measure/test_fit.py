@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from kvprof._core import CacheAllocator
 from kvprof.errors import DeviceError, UsageError
+from kvprof.measure.block_tables import fresh_tables
 from kvprof.measure.fit import fit
 from kvprof.measure.pool import Pool
-from kvprof.measure.regions import compiled_group
 from kvprof.registry import registry
 from kvprof.size import Request
 
@@ -28,9 +27,7 @@ def test_as_many_sequences_as_are_said_to_fit_really_do(
     _, plan, sequences = fit(small(name), paged(), pool, REQUEST, 100, None)
     most = int(plan.max_concurrency or 0)
     assert 1 <= sequences <= most
-    allocator = CacheAllocator([compiled_group(group) for group in plan.groups])
-    for _ in range(most):
-        allocator.admit(100)
+    assert len(fresh_tables(plan, [100] * most, 0).tokens) == most
 
 
 def test_the_default_length_shrinks_with_the_pool(pool: Pool, small: Callable) -> None:

@@ -15,6 +15,7 @@ from kvprof.binding import Dtypes, bind
 from kvprof.config_file import parse_config
 from kvprof.layers import attention_cache, indexer_cache, latent_cache, layer, sparse_layer
 from kvprof.layout import CacheLayout
+from kvprof.measure.block_tables import fresh_tables
 from kvprof.measure.derived import decode_step
 from kvprof.measure.host_pages import See, copied, host_pages
 from kvprof.measure.jobs import Job, Workbench, run_jobs
@@ -22,7 +23,7 @@ from kvprof.measure.pool import Pool
 from kvprof.measure.regions import map_regions
 from kvprof.measure.sparse import SparseRead, drawn_rows, sparse_reads
 from kvprof.measure.streams import workload_jobs
-from kvprof.measure.tables import admit_all, last_slots, run_slots, table_runs
+from kvprof.measure.tables import last_slots, run_slots, table_runs
 from kvprof.measure.verify import VerificationError, verify_sparse_read
 from kvprof.model import Model, lay_out
 from kvprof.page_order import PageOrder
@@ -53,7 +54,7 @@ def jobs_of(bench: Workbench, placed: Callable, model: Model, *order: str) -> li
     bench.refill(regions)
     return [
         job
-        for job in workload_jobs(bench, regions, admit_all(plan, LENGTHS, 0), 0, sparse_of(model))
+        for job in workload_jobs(bench, regions, fresh_tables(plan, LENGTHS, 0), sparse_of(model))
         if job.op == "sparse_read"
     ]
 
@@ -109,15 +110,15 @@ def with_layout(model: Model, layout: CacheLayout) -> Model:
 def test_rows_are_distinct_live_and_of_every_sequence(small: Callable, placed: Callable) -> None:
     plan, _ = placed(small("dsa"), 100, 16)
     region = next(r for r in map_regions(plan) if r.part.cache.key == "latent")
-    allocator = admit_all(plan, LENGTHS, 0)
-    drawn = drawn_rows(allocator, region, 24, seed=3)
+    tables = fresh_tables(plan, LENGTHS, 0)
+    drawn = drawn_rows(tables, region, 24, seed=3)
     chosen = run_slots(drawn, 16).tolist()
-    live = [set(s.tolist()) for s in last_slots(allocator, region.group, region.group_index)]
+    live = [set(s.tolist()) for s in last_slots(tables, region.group, region.group_index)]
     assert len(chosen) == len(set(chosen))
     assert [len(slots & set(chosen)) for slots in live] == [24, 17, 24]
     assert set(drawn[:, 2].tolist()) == {1}
-    assert chosen == run_slots(drawn_rows(allocator, region, 24, seed=3), 16).tolist()
-    assert chosen != run_slots(drawn_rows(allocator, region, 24, seed=4), 16).tolist()
+    assert chosen == run_slots(drawn_rows(tables, region, 24, seed=3), 16).tolist()
+    assert chosen != run_slots(drawn_rows(tables, region, 24, seed=4), 16).tolist()
     assert chosen[:24] != sorted(chosen[:24]), "in no order of memory"
 
 
@@ -127,9 +128,9 @@ def test_a_faulty_sparse_read_is_caught(
 ) -> None:
     plan, _ = placed(small("dsa"), 100, 16)
     regions = {region.part.cache.key: region for region in map_regions(plan)}
-    allocator = admit_all(plan, LENGTHS, 0)
+    tables = fresh_tables(plan, LENGTHS, 0)
     index, rows = (
-        (region, table_runs(allocator, region.group, region.group_index))
+        (region, table_runs(tables, region.group, region.group_index))
         for region in (regions["indexer"], regions["latent"])
     )
     rows[1][:, 2] = 1

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from kvprof._core import CpuBackend
+from kvprof.measure.block_tables import fresh_tables
 from kvprof.measure.ceilings import CEILING_KINDS
 from kvprof.measure.jobs import Job, Workbench, run_jobs
 from kvprof.measure.pool import Pool
 from kvprof.measure.regions import map_regions
 from kvprof.measure.streams import table_jobs, workload_jobs
-from kvprof.measure.tables import admit_all
 from kvprof.page_order import PageOrder
 
 READS = {("decode_read", "fresh"), ("decode_read", "shuffled"), ("decode_read", "contiguous")}
@@ -27,7 +27,7 @@ def jobs_of(bench: Workbench, placed: Callable, model: object, *order: str) -> l
     plan, _ = placed(model, 100, 16, PageOrder(*order))  # type: ignore[arg-type]
     regions = map_regions(plan)
     bench.take_placement(regions)
-    return workload_jobs(bench, regions, admit_all(plan, [100] * 3, 0), 0)
+    return workload_jobs(bench, regions, fresh_tables(plan, [100] * 3, 0))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_window_is_streamed_and_not_the_context(
     # Of 7 layers every third is full: 2 full, 5 windowed by 40. A token of a layer is
     # 2 KV heads x 32 x K, V x 2 B = 256 B.
     plan, _ = placed(small("sliding"), 100, 16)
-    jobs = table_jobs(bench, map_regions(plan), admit_all(plan, [100], 0), "fresh", 0)
+    jobs = table_jobs(bench, map_regions(plan), fresh_tables(plan, [100], 0), "fresh")
     moved = {job.cache: job.run("").nbytes for job in jobs}
     assert moved == {"attention": 2 * 100 * 256, "sliding_attention": 5 * 40 * 256}
 
@@ -122,7 +122,7 @@ def test_every_variant_of_every_job_is_verified_and_moves_the_same(
     plan, _ = placed(small_model, 100, 16)
     regions = map_regions(plan)
     bench.refill(regions)
-    for job in workload_jobs(bench, regions, admit_all(plan, [100, 41], 0), 0):
+    for job in workload_jobs(bench, regions, fresh_tables(plan, [100, 41], 0)):
         moved = set()
         for variant in job.variants:
             job.verify(variant)

@@ -12,6 +12,7 @@ import pytest
 
 from kvprof._core import CopyPlan, CpuBackend, PagePlan
 from kvprof.layout import Once
+from kvprof.measure.block_tables import Tables, fresh_tables
 from kvprof.measure.host_pages import See, copied, host_pages
 from kvprof.measure.jobs import Workbench, run_jobs
 from kvprof.measure.passes import Pass
@@ -19,7 +20,6 @@ from kvprof.measure.pool import Pool
 from kvprof.measure.regions import Region, map_regions
 from kvprof.measure.streams import table_jobs, workload_jobs
 from kvprof.measure.tables import (
-    admit_all,
     host_plan,
     page_plan,
     run_slots,
@@ -107,11 +107,11 @@ def test_every_stream_of_every_family_is_right(
     see: See,
 ) -> None:
     plan, _ = placed(small_model, 90, block_size, order)
-    allocator = admit_all(plan, [90, 17, 41], 0)
+    tables = fresh_tables(plan, [90, 17, 41], 0)
     regions = map_regions(plan)
     state_regions_are_finite(backend, pool, regions)
     for region in regions:
-        runs = table_runs(allocator, region.group, region.group_index)
+        runs = table_runs(tables, region.group, region.group_index)
         mixed = shuffled(runs, region.blocks, 1)
         blocks = np.unique(mixed[:, 0])
         others = np.setdiff1d(np.arange(region.blocks, dtype=np.uint32), blocks)[: len(blocks)]
@@ -145,12 +145,12 @@ def test_a_faulty_backend_is_caught(
     see: See,
 ) -> None:
     plan, _ = placed(small_model, 90, 16, order)
-    allocator = admit_all(plan, [90, 17], 0)
+    tables = fresh_tables(plan, [90, 17], 0)
     regions = map_regions(plan)
     state_regions_are_finite(backend, pool, regions)
     memory = pool.memory
     for region in regions:
-        runs = table_runs(allocator, region.group, region.group_index)
+        runs = table_runs(tables, region.group, region.group_index)
         blocks = np.unique(runs[:, 0])
         others = blocks + np.uint32(len(blocks))
         faulty: Any = Wrapped(backend, "block_copy", nothing)
@@ -185,7 +185,7 @@ def test_runs_that_are_not_looked_at_are_held_to_the_sum_of_the_parts(
     """Reads of few runs are right here, and those of many are not: a grid that is cut short."""
     plan, _ = placed(small("gqa"), 90, 16)
     (region,) = map_regions(plan)
-    runs = table_runs(admit_all(plan, [90, 17, 41], 0), region.group, 0)
+    runs = table_runs(fresh_tables(plan, [90, 17, 41], 0), region.group, 0)
     whole = page_plan(region, runs).nbytes
 
     def cut_short(backend: CpuBackend, memory: Any, plan: Any, variant: str) -> Any:
@@ -195,6 +195,18 @@ def test_runs_that_are_not_looked_at_are_held_to_the_sum_of_the_parts(
     faulty: Any = Wrapped(backend, "decode_read", cut_short)
     with pytest.raises(VerificationError, match="decode_read"):
         verify_read(faulty, pool.memory, region, runs, see=SEEN["in_part"])
+
+
+@pytest.mark.parametrize("see", SEEN.values(), ids=SEEN)
+def test_rows_that_sequences_share_are_read_for_each_of_them(
+    backend: CpuBackend, pool: Pool, small: Callable, placed: Callable, see: See
+) -> None:
+    plan, _ = placed(small("gqa"), 90, 16)
+    (region,) = map_regions(plan)
+    ids = tuple(np.array([7, 2, own], np.uint32) for own in (5, 3))
+    runs = table_runs(Tables((40, 48), 0, (ids,)), region.group, 0)
+    assert page_plan(region, runs).nbytes == (40 + 48) * region.row_bytes * 3
+    verify_read(backend, pool.memory, region, runs, see=see)
 
 
 class Torn:
@@ -214,15 +226,15 @@ def test_a_read_of_the_wrong_page_is_caught_after_ceilings_wrote_everywhere(
     backend: CpuBackend, pool: Pool, small: Callable, placed: Callable
 ) -> None:
     plan, _ = placed(small("gqa"), 90, 16)
-    allocator = admit_all(plan, [90, 17], 0)
+    tables = fresh_tables(plan, [90, 17], 0)
     regions = map_regions(plan)
     backend.ceiling(pool.memory, "write", "", 0, pool.nbytes)
-    others = table_runs(allocator, regions[0].group, 0) + np.array([[8, 0, 0]], np.uint32)
+    others = table_runs(tables, regions[0].group, 0) + np.array([[8, 0, 0]], np.uint32)
     wrong = page_plan(regions[0], others)
     misled: Any = Wrapped(backend, "decode_read", lambda b, m, p, v: b.decode_read(m, wrong, v))
     bench = Workbench(misled, pool, seed=3)
     bench.refill(regions)
-    jobs = table_jobs(bench, regions, allocator, "aged", 0)
+    jobs = table_jobs(bench, regions, tables, "aged")
     with pytest.raises(VerificationError, match="decode_read"):
         run_jobs(bench, regions, jobs, 1.0, lambda what, part: None)
 
@@ -241,10 +253,10 @@ def test_a_variant_that_does_nothing_is_caught_though_the_others_have_done_it(
         return getattr(backend, operation)(*arguments)
 
     plan, _ = placed(small("gqa"), 90, 16)
-    allocator = admit_all(plan, [90, 17], 0)
+    tables = fresh_tables(plan, [90, 17], 0)
     regions = map_regions(plan)
     bench = Workbench(Wrapped(backend, operation, lazy), pool, seed=3)  # type: ignore[arg-type]
-    jobs = workload_jobs(bench, regions, allocator, 0)
+    jobs = workload_jobs(bench, regions, tables)
     wanted = [job for job in jobs if job.op.startswith(operation)]
     assert wanted
     with pytest.raises(VerificationError, match=operation):
@@ -273,7 +285,7 @@ def test_a_swap_in_of_one_block_for_all_is_caught_though_a_ceiling_left_the_host
         return backend.swap(source, target, CopyPlan(first, there), variant)
 
     bench = Workbench(Wrapped(backend, "swap", the_first), pool, seed=3)  # type: ignore[arg-type]
-    jobs = workload_jobs(bench, regions, admit_all(plan, [90, 17], 0), 0)
+    jobs = workload_jobs(bench, regions, fresh_tables(plan, [90, 17], 0))
     backend.ceiling(pool.host, "write", "", 0, pool.host.nbytes)
     (job,) = [job for job in jobs if job.op == "swap_in"]
     with pytest.raises(VerificationError, match="swap_in"):

@@ -11,7 +11,7 @@ import pytest
 from kvprof.errors import UsageError
 from kvprof.workload.batch import MOST_HASHES
 from kvprof.workload.settings import parse_synthetic
-from kvprof.workload.synthetic import BLOCK_TOKENS, Synthetic, chat_requests
+from kvprof.workload.synthetic import BLOCK_TOKENS, Synthetic
 
 from .rows import Row, rows_of
 
@@ -60,11 +60,8 @@ def test_a_duration_makes_what_arrives_in_it():
         Synthetic(requests=None)
 
 
-def test_single_requests_are_those_of_the_traffic_that_ages_a_pool():
-    requests = chat_requests(500, longest_tokens=300, seed=9)
+def test_single_requests_have_no_session_and_no_hashes():
     rows = rows_of(Synthetic(requests=500, longest_tokens=300, seed=9))
-    assert [row.arrival_s for row in rows] == requests.arrival_steps.tolist()
-    assert [row.prompt for row in rows] == requests.prompt_tokens.tolist()
     assert {row.session for row in rows} == {-1}
     assert Synthetic(requests=1).block_tokens is None
 

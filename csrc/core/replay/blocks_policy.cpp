@@ -80,6 +80,12 @@ void BlocksPolicy::take(std::size_t group, Table& table, std::int64_t count) {
   operations_ += more;
 }
 
+std::vector<BlockId> BlocksPolicy::take_all(std::size_t pool) {
+  Table all;
+  for (std::uint64_t left = available(pool); left > 0; --left) take(pool, all, 1);
+  return all.ids;
+}
+
 void BlocksPolicy::give_back(std::size_t group, BlockId block) {
   ++operations_;
   if (!prefixes_ || !prefixes_->holds(block)) {

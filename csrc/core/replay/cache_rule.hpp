@@ -3,10 +3,24 @@
 #include <cstdint>
 #include <limits>
 
-#include "core/retention.hpp"
-
 // Which rows of a cache a sequence needs, and until when that grows evenly with its tokens.
 namespace kvprof {
+
+/// Which of the entries produced so far are kept.
+enum class Keep {
+  all,
+  last,   ///< the newest `keep_entries`
+  chunk,  ///< those of the current chunk of `keep_entries`
+  tail,   ///< those after the last multiple of `keep_entries`
+  once,   ///< one entry, overwritten in place: a state
+};
+
+/// What produces entries.
+enum class Clock {
+  decoder,   ///< each token of the sequence
+  encoder,   ///< each encoder position, all there from admission on
+  sequence,  ///< the sequence itself: one entry from its first token on
+};
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 

@@ -25,6 +25,8 @@ Replay::Replay(std::unique_ptr<Policy> policy, const ReplayOptions& options)
   if (options.step_ticks < 0 || (options.step_ticks == 0 && options.traffic.bytes(1) == 0)) {
     throw std::invalid_argument("a step must take some time");
   }
+  now_.pool = policy_->pool_state(false);
+  series_.start(now_);
 }
 
 void Replay::feed(const RequestBatch& batch, const std::function<bool()>& interrupted) {
@@ -55,6 +57,7 @@ void Replay::offer(Request request, std::int64_t arrival_tick) {
     if (idle()) {  // the policy's memory is as it was when the last sequence left
       waits_ = false;
       pass(arrival_tick);
+      if (stopped_) return;
     }
     if (arrival_tick <= clock_ && preempted_.empty() && !preempted_now_) {
       if (admit(request) != Outcome::waits) return;
@@ -119,11 +122,12 @@ void Replay::next_step(std::int64_t arrival_tick) {
     const std::int64_t ready = any_due(prefilling_) ? std::get<0>(prefilling_.top()) : never;
     const std::int64_t next = arrival_tick > clock_ ? std::min(arrival_tick, ready) : ready;
     pass(preempted_now_ ? clock_ + 1 : next);
-    readmit();
+    if (!stopped_) readmit();
     return;
   }
   const Stretch stretch = next_stretch(arrival_tick);
   observe(stretch);
+  if (stopped_) return;
   if (decoding_ > 0) {
     counts_.decode_steps += stretch.steps;
     counts_.decode_ticks += static_cast<std::int64_t>(stretch.total());
@@ -158,9 +162,10 @@ void Replay::begin_decoding() {
 
 // Nothing comes, grows or leaves.
 void Replay::pass(std::int64_t until_tick) {
-  while (clock_ < until_tick) {
+  while (clock_ < until_tick && !stopped_) {
     const std::int64_t ticks = std::min(until_tick - clock_, series_.ticks_to_sample(clock_));
     observe({1, ticks, 0});
+    if (stopped_) return;
     advance(ticks);
     preempted_now_ = false;
   }
@@ -203,6 +208,28 @@ void Replay::observe(const Stretch& stretch) {
   const bool fuller = series_.observe(instant, slopes_.shares, stretch);
   policy_->occupy(waits_, occupancy_.now());
   occupancy_.add(clock_, static_cast<std::int64_t>(stretch.total()), fuller);
+  now_ = instant;
+  const bool reached =
+      clock_ >= options_.until_tick || counts_.completed >= options_.until_completed;
+  stopped_ = stopped_ || reached;
+}
+
+std::vector<LiveSequence> Replay::live() const {
+  std::vector<LiveSequence> found;
+  found.reserve(running_.size());
+  for (const auto& [order, slot] : running_) {
+    const Sequence& sequence = slots_[slot];
+    const bool decodes = sequence.state == State::decodes;
+    const std::int64_t made = decodes ? step_ - sequence.base_step : 0;
+    found.push_back({slot, sequence.request.tokens + made});
+  }
+  return found;
+}
+
+void Replay::release_all() {
+  for (const auto& [order, slot] : running_) policy_->release(slot);
+  running_.clear();
+  stopped_ = true;
 }
 
 void Replay::complete() {

@@ -38,6 +38,16 @@ struct ReplayOptions {
   /// out is the same.
   bool jumps = true;
   std::size_t most_samples = 2048;
+  /// The replay stops once it has observed an instant from this tick on, or one that begins with so
+  /// many requests completed, and stays as it was then.
+  std::int64_t until_tick = never;
+  std::int64_t until_completed = never;
+};
+
+/// A running sequence, and how long it is.
+struct LiveSequence {
+  Slot slot = 0;
+  std::int64_t tokens = 0;
 };
 
 struct ReplayCounts {
@@ -85,10 +95,24 @@ class Replay {
   /// Run until nothing is left; no batch may follow.
   void finish(const std::function<bool()>& interrupted = {});
 
+  /// Whether the replay ended before its requests did: it was interrupted, or has come to where it
+  /// was to stop. What is fed then has no effect.
+  bool stopped() const { return stopped_; }
+
+  /// The last instant that was observed, at first the empty memory.
+  const Instant& now() const { return now_; }
+
+  /// Running sequences in order of admission.
+  std::vector<LiveSequence> live() const;
+
+  /// Release them, in that order. It ends the replay.
+  void release_all();
+
   const ReplayCounts& counts() const { return counts_; }
   const Series& series() const { return series_; }
   const OccupancySums& occupancy() const { return occupancy_; }
   const Policy& policy() const { return *policy_; }
+  Policy& policy() { return *policy_; }
 
  private:
   struct Request {
@@ -142,6 +166,7 @@ class Replay {
   ReplayOptions options_;
   Series series_;
   OccupancySums occupancy_;
+  Instant now_;
   ReplayCounts counts_;
   std::int64_t clock_ = 0;  ///< in ticks
   std::int64_t step_ = 0;

@@ -48,6 +48,9 @@ class Series {
   /// @return whether it is fuller than all before
   bool observe(const Instant& instant, const Shares& slopes, const Stretch& stretch);
 
+  /// What was there before anything happened: the fullest instant where nothing ever does.
+  void start(const Instant& instant) { fullest_ = instant; }
+
   const std::vector<Instant>& samples() const { return samples_; }
   const Instant& fullest() const { return fullest_; }
   std::int64_t ticks() const { return ticks_; }

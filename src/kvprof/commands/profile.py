@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +22,15 @@ from kvprof.commands.options import (
     output_options,
     point_options,
 )
-from kvprof.commands.tracing import DECODE_RATE, reading_options, source_options
+from kvprof.commands.tracing import pace_of, pace_options, reading_options, source_options
 from kvprof.commands.values import flatten
 from kvprof.operations import OPERATIONS, STEP_OPERATIONS
 
 if TYPE_CHECKING:
     from kvprof._core import Backend
     from kvprof.errors import DoesNotFitError
-    from kvprof.measure.fragmentation import Traffic
     from kvprof.measure.profile import Point, Settings
+    from kvprof.measure.traffic import Traffic
     from kvprof.profile_result import ProfileResult
     from kvprof.size import Request
 
@@ -48,7 +50,7 @@ _GRID_BUDGET_SECONDS = 4.0
 @timing_options
 @source_options
 @reading_options
-@DECODE_RATE
+@pace_options
 @memory_options
 @output_options
 @click.pass_obj
@@ -62,7 +64,7 @@ def command(session: Any, /, **options: Any) -> None:
     kvprof profile --model qwen2.5-0.5b --sequences 1,8,64 --tokens 512,4k --stream-memory 6GiB
     kvprof profile --model llama-3-8b --page-order nhd,hnd --outer layer,block --format json
     kvprof profile --config ./config.json --weights auto --device-memory 80GiB
-    kvprof profile --model qwen2.5-0.5b --trace conversation.jsonl
+    kvprof profile --model qwen2.5-0.5b --trace conversation.jsonl --prefix-cache on
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
     from kvprof.engine_options import refuse_strays  # noqa: PLC0415
@@ -76,14 +78,14 @@ def command(session: Any, /, **options: Any) -> None:
     models = chosen_models(options["arch"], options["model"], options["config"])
     shapes = _shapes(options)
     policy = allocation_policy(options)
-    traffic = _traffic(options)
-    backend = _opened(options)
-    points = [
-        Point(model, engine, settings)
-        for model, engine in product(models, engines)
-        for settings in _settings(options, shapes, model, backend.facts.memory_bytes, traffic)
-    ]
-    results, left_out = _profiled(points, backend, policy, options)
+    with _traffic(options) as traffic:
+        backend = _opened(options)
+        points = [
+            Point(model, engine, settings)
+            for model, engine in product(models, engines)
+            for settings in _settings(options, shapes, model, backend.facts.memory_bytes, traffic)
+        ]
+        results, left_out = _profiled(points, backend, policy, options)
     for error in left_out:
         click.echo(f"kvprof: warning: left out: {error.args[0]}", err=True)
     emit("profile", results, destination, options["format_"], session)
@@ -158,18 +160,29 @@ def _operations(options: dict[str, Any], shapes: int) -> tuple[frozenset[str], b
     return frozenset(named | set(STEP_OPERATIONS if "step" in asked else ())), prefill
 
 
-def _traffic(options: dict[str, Any]) -> Traffic | None:
-    """The requests of ``--trace`` or ``--synthetic``; None without them."""
+@contextmanager
+def _traffic(options: dict[str, Any]) -> Iterator[Traffic | None]:
+    """The requests of ``--trace`` or ``--synthetic``, open as long; None without them."""
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
     from kvprof.commands.workloads import check_source, open_source  # noqa: PLC0415
-    from kvprof.measure.fragmentation import Traffic  # noqa: PLC0415
-    from kvprof.workload.synthetic import Requests  # noqa: PLC0415
+    from kvprof.errors import UsageError  # noqa: PLC0415
+    from kvprof.measure.traffic import Traffic  # noqa: PLC0415
+    from kvprof.replay.run import hashed_tokens  # noqa: PLC0415
 
+    pace = pace_of(options)
     if check_source(options) is None:
-        return None
-    with progress_display() as show, open_source(options, show) as source:
-        requests = Requests.of(source.workload, options["decode_tokens_per_s"])
-        return Traffic(source.workload.name, requests)
+        if pace.prefix_cache:
+            raise UsageError(
+                "--prefix-cache on: blocks are found again by the hashes of a trace",
+                hint="Give --trace or --synthetic, or leave --prefix-cache out.",
+            )
+        yield None
+        return
+    with ExitStack() as stack:
+        with progress_display() as show:
+            source = stack.enter_context(open_source(options, show))
+        hashed_tokens(source.workload, pace)  # before memory is allocated
+        yield Traffic(workload=source.workload, pace=pace, skipped_rows=source.skipped_rows)
 
 
 def _settings(

@@ -18,7 +18,7 @@ from kvprof.commands.options import (
     output_options,
     stack,
 )
-from kvprof.commands.tracing import DECODE_RATE, POSITIVE, source_options, trace_options
+from kvprof.commands.tracing import pace_of, pace_options, source_options, trace_options
 from kvprof.commands.values import COUNT, NAMES, TOKEN_COUNT, flatten
 
 if TYPE_CHECKING:
@@ -57,45 +57,21 @@ def _case_options(command: Any) -> Any:
     )
 
 
-def _pace_options(command: Any) -> Any:
-    return stack(
-        command,
-        DECODE_RATE,
-        click.option(
-            "--bandwidth",
-            metavar="RATE|PROFILE",
-            help="Decode as fast as memory lets it instead: a step takes the time of --weights and "
-            "of what its sequences read and write, at so many bytes a second (3.35TB/s) or as a "
-            "JSON document of `kvprof profile` measured it.",
-        ),
-        click.option(
-            "--prefill-tokens-per-s",
-            type=POSITIVE,
-            metavar="RATE",
-            help="Tokens of a prompt computed in a second  [default: at once]",
-        ),
-        click.option(
-            "--preemption",
-            type=click.Choice(("recompute", "swap")),
-            default="recompute",
-            show_default=True,
-            help="What becomes of a sequence that makes room for others.",
-        ),
-        click.option(
-            "--prefix-cache",
-            type=click.Choice(("on", "off")),
-            default="off",
-            show_default=True,
-            help="Keep blocks of prompts, and find them again by the trace's hashes.",
-        ),
-        click.option(
-            "--stepping",
-            type=click.Choice(("blocks", "tokens")),
-            default="blocks",
-            show_default=True,
-            help="Jump from block boundary to block boundary, or go token by token: same results.",
-        ),
-    )
+STEPPING = click.option(
+    "--stepping",
+    type=click.Choice(("blocks", "tokens")),
+    default="blocks",
+    show_default=True,
+    help="Jump from block boundary to block boundary, or go token by token: same results.",
+)
+
+BANDWIDTH = click.option(
+    "--bandwidth",
+    metavar="RATE|PROFILE",
+    help="Decode as fast as memory lets it instead: a step takes the time of --weights and of what "
+    "its sequences read and write, at so many bytes a second (3.35TB/s) or as a JSON document of "
+    "`kvprof profile` measured it.",
+)
 
 
 @click.command("replay")
@@ -104,7 +80,9 @@ def _pace_options(command: Any) -> Any:
 @trace_options
 @_case_options
 @memory_options
-@_pace_options
+@pace_options
+@BANDWIDTH
+@STEPPING
 @click.option(
     "--series",
     type=click.Path(path_type=Path),
@@ -169,15 +147,8 @@ def _destinations(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
 def _replayed(options: dict[str, Any]) -> Iterator[Replayed]:
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
     from kvprof.commands.workloads import open_source  # noqa: PLC0415
-    from kvprof.replay.pace import Pace  # noqa: PLC0415
 
-    pace = Pace(
-        decode_tokens_per_s=options["decode_tokens_per_s"],
-        prefill_tokens_per_s=options["prefill_tokens_per_s"],
-        preemption=options["preemption"],
-        prefix_cache=options["prefix_cache"] == "on",
-        jumps=options["stepping"] == "blocks",
-    )
+    pace = pace_of(options, jumps=options["stepping"] == "blocks")
     _check_source(options)
     _check_memory(options)
     models = chosen_models(options["arch"], options["model"], options["config"])

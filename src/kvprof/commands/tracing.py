@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,9 @@ from kvprof.commands.options import Command, stack
 from kvprof.commands.values import One
 from kvprof.errors import UsageError
 from kvprof.workload.settings import parse_synthetic
+
+if TYPE_CHECKING:
+    from kvprof.replay.pace import Pace
 
 MOST = 1e9
 
@@ -37,6 +41,48 @@ DECODE_RATE = click.option(
     metavar="RATE",
     help="Tokens that each running sequence of a trace makes in a second.",
 )
+
+
+def pace_options(command: Command) -> Command:
+    """The clock of a replay, and what it does with prompts and when memory runs out."""
+    return stack(
+        command,
+        DECODE_RATE,
+        click.option(
+            "--prefill-tokens-per-s",
+            type=POSITIVE,
+            metavar="RATE",
+            help="Tokens of a prompt computed in a second  [default: at once]",
+        ),
+        click.option(
+            "--preemption",
+            type=click.Choice(("recompute", "swap")),
+            default="recompute",
+            show_default=True,
+            help="What becomes of a sequence that makes room for others.",
+        ),
+        click.option(
+            "--prefix-cache",
+            type=click.Choice(("on", "off")),
+            default="off",
+            show_default=True,
+            help="Keep blocks of prompts, and find them again by the trace's hashes.",
+        ),
+    )
+
+
+def pace_of(options: dict[str, Any], *, jumps: bool = True) -> Pace:
+    """What `pace_options` say."""
+    from kvprof.replay.pace import Pace  # noqa: PLC0415
+
+    return Pace(
+        decode_tokens_per_s=options["decode_tokens_per_s"],
+        prefill_tokens_per_s=options["prefill_tokens_per_s"],
+        preemption=options["preemption"],
+        prefix_cache=options["prefix_cache"] == "on",
+        jumps=jumps,
+    )
+
 
 SEED = click.option(
     "--seed",

@@ -1,4 +1,4 @@
-"""An allocator that traffic has aged in, the bandwidth of its tables out."""
+"""Block tables as traffic has left them in, the bandwidth of reading them out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from kvprof.measure.block_tables import Tables, dealt_tables, renumbered
 from kvprof.measure.fragmentation import Aged
 from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
 from kvprof.measure.passes import Pass, one_pass
@@ -15,7 +16,6 @@ from kvprof.measure.regions import Region, map_regions
 from kvprof.measure.sampler import Operation, Paired
 from kvprof.measure.sparse import SparseRead
 from kvprof.measure.streams import table_jobs
-from kvprof.measure.tables import admit_all, readmit
 from kvprof.plan import AllocationPlan
 from kvprof.size import Request
 
@@ -42,20 +42,13 @@ def read_aged(
     budget_seconds: float,
     progress: Progress,
 ) -> AgedReads:
-    """Read what traffic has left; then the batch itself, in the blocks that it has left free.
-
-    The aged allocator holds the batch afterwards, and the live sequences no more.
-    """
+    """Read what traffic has left; then the batch itself, in the blocks that it has left free."""
     regions = map_regions(plan)
     bench.refill(regions)
-    against_fresh = _against_fresh(bench, plan, regions, aged, budget_seconds * _LIVE_SHARE)
+    against_fresh = _against_fresh(bench, regions, aged.tables, budget_seconds * _LIVE_SHARE)
     batch = [tokens for count, tokens in request.batch for _ in range(count)]
-    readmit(aged.allocator, batch, request.encoder_tokens)
-    every = table_jobs(
-        *(bench, regions, aged.allocator, "aged", request.encoder_tokens),
-        states=True,
-        sparse=sparse,
-    )
+    tables = dealt_tables(plan, aged.order, batch, request.encoder_tokens)
+    every = table_jobs(bench, regions, tables, "aged", states=True, sparse=sparse)
     jobs = [job for job in every if job.op in wanted]
     streamed, dropped = run_jobs(bench, regions, jobs, budget_seconds * _SAME_SHARE, progress)
     return AgedReads(streamed, dropped, against_fresh)
@@ -63,17 +56,16 @@ def read_aged(
 
 def _against_fresh(
     bench: Workbench,
-    plan: AllocationPlan,
     regions: Sequence[Region],
-    aged: Aged,
+    live: Tables,
     budget_seconds: float,
 ) -> Paired | None:
-    """Live tables against fresh ones of the same lengths, read in turn; None where none is read."""
-    encoder_tokens = plan.limits.encoder_tokens
-    lengths = [aged.allocator.tokens(int(sequence)) for sequence in aged.allocator.sequences]
-    fresh = admit_all(plan, lengths, encoder_tokens)
-    aged_jobs = table_jobs(bench, regions, aged.allocator, "aged", encoder_tokens)
-    fresh_jobs = table_jobs(bench, regions, fresh, "fresh", encoder_tokens)
+    """Live tables against fresh ones of the same lengths, read in turn; None where none is read.
+
+    What sequences share is shared in both, and read once for each of them.
+    """
+    aged_jobs = table_jobs(bench, regions, live, "aged")
+    fresh_jobs = table_jobs(bench, regions, renumbered(live), "fresh")
     if not aged_jobs:
         return None
     for job in (*aged_jobs, *fresh_jobs):

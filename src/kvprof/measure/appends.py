@@ -9,7 +9,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from kvprof._core import Backend, CacheAllocator, Memory, SlotPlan, StreamResult
+from kvprof._core import Backend, Memory, SlotPlan, StreamResult
+from kvprof.measure.block_tables import Tables
 from kvprof.measure.ceilings import Kind
 from kvprof.measure.jobs import Job, Workbench
 from kvprof.measure.regions import Region
@@ -63,12 +64,12 @@ def rows_to_append(bench: Workbench, count: int, row_bytes: int) -> Rows:
 
 
 def append_jobs(
-    bench: Workbench, region: Region, runs: Runs, allocator: CacheAllocator, shape: Shape
+    bench: Workbench, region: Region, runs: Runs, tables: Tables, shape: Shape
 ) -> Iterator[Job]:
     """Prefill writes all rows of every sequence; decode one row of each, a new one each step."""
     places = shuffled_places(region.blocks, bench.seed).astype(np.int64)
     rows_per_block = region.group.rows_per_block
-    kept = last_slots(allocator, region.group, region.group_index)
+    kept = last_slots(tables, region.group, region.group_index)
     steps = [
         np.array([slots[-1 - step % len(slots)] for slots in kept if len(slots)])
         for step in range(bench.effort.steps)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kvprof.cpus import node_of
 from kvprof.measure.allocation import block_ops_per_s, python_call_seconds
-from kvprof.measure.fragmentation import Aged, Traffic
+from kvprof.measure.fragmentation import Aged
 from kvprof.measure.jobs import Workbench
 from kvprof.measure.sampler import Paired
+from kvprof.measure.traffic import Traffic
 from kvprof.plan import AllocationPlan
 from kvprof.profile_result import AllocationResult, CpuFacts, DeviceResult, FragmentationResult
 
@@ -55,23 +56,16 @@ def allocation_facts(bench: Workbench, plan: AllocationPlan) -> AllocationResult
 
 
 def fragmentation_facts(
-    aged: Aged, live: int, against_fresh: Paired | None, traffic: Traffic | None
+    aged: Aged, against_fresh: Paired | None, traffic: Traffic | None
 ) -> FragmentationResult:
     """The sums after traffic, and what ageing costs in bandwidth."""
-    batching = aged.batching
     return FragmentationResult(
         bytes=aged.bytes,
         waste=aged.waste,
         pool=aged.pool,
         aged_read_ratio=against_fresh.ratio if against_fresh else None,
         aged_read_noisy=against_fresh.noisy if against_fresh else None,
-        requests={
-            "live": live,
-            "completed": batching.completed,
-            "rejected": batching.rejected,
-            "preemptions": batching.preemptions,
-            "waiting": batching.waiting,
-            "steps": batching.steps,
-        },
-        traffic="synthetic" if traffic is None else traffic.name,
+        requests=aged.requests,
+        traffic="synthetic" if traffic is None else traffic.workload.name,
+        trace_requests=aged.trace_requests,
     )

@@ -1,156 +1,203 @@
-"""Traffic through the allocator; where every byte of the pool stands afterwards."""
+"""Traffic replayed through a plan's pools; its block tables, and where every byte stands, out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from kvprof._core import BatchingResult, CacheAllocator, run_batching
-from kvprof.accounting import CacheGroup, logical_bytes
+from kvprof._core import Replay
+from kvprof.allocation import Blocks
 from kvprof.errors import KvprofError
-from kvprof.layout import All
-from kvprof.measure.regions import compiled_group
+from kvprof.measure.block_tables import Tables
+from kvprof.measure.traffic import Traffic, chat
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES, AllocationPlan
-from kvprof.workload.synthetic import Requests, chat_requests
-
-_LONGEST_TOKENS = 2048
-_OFFERED_LOAD = 0.95
-_TURNOVERS = 5
-_LEAST_COMPLETED = 100
-_MAX_STEPS = 200_000
-_REQUESTS = 50_000
-_ALL = 2**62
+from kvprof.replay.policies import compiled_policy
+from kvprof.replay.run import hashed_tokens, replay_loop, run_requests
+from kvprof.replay_result import ReplayRequests
+from kvprof.size import Placement
 
 
 class Aged(Struct, frozen=True):
-    """The allocator as traffic left it, and its sums."""
+    """The pools as traffic left them.
 
-    allocator: CacheAllocator
-    batching: BatchingResult
+    Attributes
+    ----------
+    tables
+        Of the sequences that are live.
+    order
+        Of each group: the ids of its pool as they are handed out once those have ended.
+    bytes, waste, pool
+        The sums at that instant.
+    requests
+        What had become of the requests by then.
+    trace_requests
+        What becomes of a trace's requests in the end; None where no trace was replayed.
+    """
+
+    tables: Tables
+    order: tuple[NDArray[np.uint32], ...]
     bytes: dict[str, int]
     waste: dict[str, int]
     pool: dict[str, int]
-
-
-class Traffic(Struct, frozen=True):
-    """Requests of a trace, and what it is called."""
-
-    name: str
-    requests: Requests
+    requests: dict[str, int]
+    trace_requests: ReplayRequests | None
 
 
 def age(
+    placement: Placement,
     plan: AllocationPlan,
-    needed: Sequence[CacheGroup],
     pool_bytes: int,
     seed: int,
     traffic: Traffic | None = None,
 ) -> Aged:
-    """Run traffic through the pool, by default chat that is drawn.
+    """Replay traffic through the pools of a plan, by default chat that is drawn.
 
-    Chat comes at 95 % of what the pool can serve, until it has turned over five times. Requests of
-    a trace come when they came, and what they leave is that of the step after which most blocks
-    are in use.
+    What is left behind is that of the instant at which the traffic is to be looked at, of several
+    that are equally full the first.
 
     Parameters
     ----------
     plan
-        A plan with pools.
-    needed
-        The bound layout's caches: what of the reserved bytes is logical.
+        The placement's plan with pools, as the compiled policy follows it.
     pool_bytes
         The whole pool; what its blocks do not divide is the remainder.
+
+    Raises
+    ------
+    UsageError
+        When prefixes are to be cached and cannot.
+    TraceError
+        When requests do not ascend in time.
     """
-    ran = _chat(plan, seed) if traffic is None else _at_its_fullest(plan, traffic.requests)
-    allocator, batching = ran
-    lengths = [allocator.tokens(int(sequence)) for sequence in allocator.sequences]
-    sums, waste = _request_sums(plan, needed, lengths)
-    shares = _pool_sum(plan, allocator, batching, pool_bytes)
-    _must_hold("the plan's reserved = the allocator's", sums["reserved"], shares["reserved"])
-    return Aged(allocator, batching, sums, waste, shares)
+    pools = _Pools(placement, plan, pool_bytes)
+    comes = traffic or chat(plan, seed)
+    if comes.until_completed is not None:
+        return _left_behind(pools, pools.run(comes), comes, None)
+    # The same requests do the same: once to find the instant, and once up to it.
+    whole = pools.run(comes)
+    loop = pools.run(comes, until_tick=whole.fullest["tick"])
+    _must_hold("the fullest instant, found again", whole.fullest["tick"], loop.now["tick"])
+    return _left_behind(pools, loop, comes, _requests(whole.counts, comes.skipped_rows))
 
 
-def _chat(plan: AllocationPlan, seed: int) -> tuple[CacheAllocator, BatchingResult]:
-    drawn = chat_requests(_REQUESTS, longest_tokens=_longest(plan), seed=seed)
-    fits = max(1, int(plan.concurrency_of(round(drawn.live_tokens)) or 1))
-    requests = drawn.paced(_OFFERED_LOAD * fits / float(drawn.output_tokens.mean()))
-    completions = min(_REQUESTS // 2, max(_LEAST_COMPLETED, _TURNOVERS * fits))
-    return _run(plan, requests, completions, _MAX_STEPS)
+class _Pools(Struct, frozen=True):
+    """A memory that traffic can be replayed through any number of times."""
+
+    placement: Placement
+    plan: AllocationPlan
+    pool_bytes: int
+
+    @property
+    def null_bytes(self) -> int:
+        """Of blocks that no sequence gets, which the plan's pools are without."""
+        return self.plan.reserved_blocks * self.plan.bytes_per_block
+
+    def run(self, traffic: Traffic, until_tick: int | None = None) -> Replay:
+        """The loop where it has stopped."""
+        pace, limits = traffic.pace, self.plan.limits
+        policy = compiled_policy(
+            self.placement,
+            Blocks(self.plan),
+            capacity_bytes=self.pool_bytes - self.null_bytes,
+            longest_tokens=limits.max_model_len,
+            encoder_tokens=limits.encoder_tokens,
+            prefix_tokens=hashed_tokens(traffic.workload, pace),
+        )
+        loop = replay_loop(
+            policy,
+            pace,
+            self.placement.kept,
+            encoder_tokens=limits.encoder_tokens,
+            until_tick=until_tick,
+            until_completed=traffic.until_completed,
+        )
+        run_requests(loop, traffic.workload, hashed=pace.prefix_cache, progress=lambda part: None)
+        return loop
 
 
-def _at_its_fullest(
-    plan: AllocationPlan, requests: Requests
-) -> tuple[CacheAllocator, BatchingResult]:
-    """Once to find the step, and once up to it: the same requests do the same."""
-    _, whole = _run(plan, requests, _ALL, _ALL)
-    return _run(plan, requests, _ALL, whole.fullest_steps)
-
-
-def _run(
-    plan: AllocationPlan, requests: Requests, completions: int, steps: int
-) -> tuple[CacheAllocator, BatchingResult]:
-    allocator = CacheAllocator([compiled_group(group) for group in plan.groups])
-    batching = run_batching(
-        allocator,
-        arrival_steps=requests.arrival_steps,
-        prompt_tokens=requests.prompt_tokens,
-        output_tokens=requests.output_tokens,
-        until_completed=completions,
-        max_steps=steps,
+def _left_behind(
+    pools: _Pools, loop: Replay, traffic: Traffic, trace_requests: ReplayRequests | None
+) -> Aged:
+    now, plan = loop.now, pools.plan
+    waste = {name: now[name] for name in REQUEST_WASTES}
+    shares = {name: now[f"pool_{name}"] for name in POOL_SHARES}
+    shares["reserved_blocks"] += pools.null_bytes
+    sums = {name: now[name] for name in ("logical", "pool_reserved", "shared_bytes")}
+    _must_hold(
+        "reserved = logical + wastes", sums["pool_reserved"], sums["logical"] + sum(waste.values())
     )
-    return allocator, batching
+    _must_hold("capacity = the sum of its shares", pools.pool_bytes, sum(shares.values()))
+    tables = _tables(plan, loop)
+    requests = _at_that_instant(loop, traffic)
+    loop.release_all()
+    return Aged(
+        tables=tables,
+        order=tuple(loop.take_all(index) for index in range(len(plan.groups))),
+        bytes={
+            "logical": sums["logical"],
+            "reserved": sums["pool_reserved"],
+            "shared": sums["shared_bytes"],
+        },
+        waste=waste,
+        pool={"capacity": pools.pool_bytes, **shares},
+        requests=requests,
+        trace_requests=trace_requests,
+    )
 
 
-def _longest(plan: AllocationPlan) -> int:
-    """The longest request: ShareGPT's limit, or what the smallest growing pool can hold."""
-    growing = [
-        (group.num_blocks or 0) * group.block_size
-        for group in plan.groups
-        if isinstance(group.keep, All)
-    ]
-    return max(2, min([_LONGEST_TOKENS, *growing]))
+def _tables(plan: AllocationPlan, loop: Replay) -> Tables:
+    tables = Tables(
+        tuple(loop.live_tokens.tolist()),
+        plan.limits.encoder_tokens,
+        tuple(tuple(loop.block_tables(index)) for index in range(len(plan.groups))),
+    )
+    for group, ids in zip(plan.groups, tables.ids, strict=True):
+        for tokens, held in zip(tables.tokens, ids, strict=True):
+            blocks = group.blocks(tokens, tables.encoder_tokens)
+            _must_hold("blocks held = the plan's", len(held), len(blocks))
+    return tables
 
 
-def _request_sums(
-    plan: AllocationPlan, needed: Sequence[CacheGroup], lengths: Sequence[int]
-) -> tuple[dict[str, int], dict[str, int]]:
-    encoder_tokens = plan.limits.encoder_tokens
-    logical = reserved = 0
-    waste = dict.fromkeys(REQUEST_WASTES, 0)
-    for length in lengths:
-        own = logical_bytes(needed, length, encoder_tokens)
-        logical += own
-        reserved += plan.reserved_bytes(length, encoder_tokens)
-        for name, size in plan.wastes(own, length, encoder_tokens).items():
-            waste[name] += size
-    _must_hold("reserved = logical + wastes", reserved, logical + sum(waste.values()))
-    # Nothing is shared: the synthetic requests have no common prefixes.
-    return {"logical": logical, "reserved": reserved, "shared": 0}, waste
+def _requests(counts: dict[str, int], skipped_rows: int) -> ReplayRequests:
+    return ReplayRequests(
+        total=counts["total"],
+        completed=counts["completed"],
+        rejected=counts["rejected"],
+        preemptions=counts["preemptions"],
+        skipped_rows=skipped_rows,
+    )
 
 
-def _pool_sum(
-    plan: AllocationPlan, allocator: CacheAllocator, batching: BatchingResult, pool_bytes: int
-) -> dict[str, int]:
-    shares = dict.fromkeys(POOL_SHARES, 0)
-    waiting = batching.waiting_tokens
-    lacking = [
-        bool(batching.waiting)
-        and allocator.num_free(index) < allocator.blocks_needed(index, waiting)
-        for index in range(len(plan.groups))
-    ]
-    for index, group in enumerate(plan.groups):
-        held = sum(len(allocator.block_table(int(s), index)[1]) for s in allocator.sequences)
-        free = allocator.num_free(index)
-        shares["reserved"] += held * group.bytes_per_block
-        share = "free" if not any(lacking) else "external" if lacking[index] else "imbalance"
-        shares[share] += free * group.bytes_per_block
-        _must_hold("blocks = held + free", group.num_blocks or 0, held + free)
-    blocks = sum((group.num_blocks or 0) * group.bytes_per_block for group in plan.groups)
-    shares["reserved_blocks"] = plan.reserved_blocks * plan.bytes_per_block
-    shares["remainder"] = pool_bytes - blocks - shares["reserved_blocks"]
-    _must_hold("capacity = the sum of its shares", pool_bytes, sum(shares.values()))
-    return {"capacity": pool_bytes, **shares}
+def _at_that_instant(loop: Replay, traffic: Traffic) -> dict[str, int]:
+    counts, now = loop.counts, loop.now
+    live, gone = now["live_sequences"], counts["completed"] + counts["rejected"]
+    first, arrived = _arrivals(traffic, now["tick"])
+    return {
+        "arrived": arrived,
+        "live": live,
+        "completed": counts["completed"],
+        "rejected": counts["rejected"],
+        "preemptions": counts["preemptions"],
+        "waiting": arrived - live - gone,
+        "steps": now["tick"] - first + 1,
+    }
+
+
+def _arrivals(traffic: Traffic, tick: int) -> tuple[int, int]:
+    """The tick of the first request, and how many had arrived by ``tick``.
+
+    Those that wait behind the first are in the trace and not in the loop, so they are counted here.
+    """
+    first, arrived = tick, 0
+    for batch in traffic.workload.batches():
+        ticks = np.ceil(batch.arrival_s * traffic.pace.ticks_per_s)
+        if not arrived and len(batch):
+            first = min(first, int(ticks[0]))
+        arrived += int(np.searchsorted(ticks, tick, side="right"))
+        if len(batch) and ticks[-1] > tick:
+            break
+    return first, arrived
 
 
 def _must_hold(what: str, left: int, right: int) -> None:

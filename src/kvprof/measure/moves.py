@@ -8,11 +8,11 @@ import numpy as np
 
 from kvprof._core import CopyPlan, Memory
 from kvprof.layout import Once
+from kvprof.measure.block_tables import Blocks
 from kvprof.measure.ceilings import Link
 from kvprof.measure.jobs import Job, Workbench
 from kvprof.measure.regions import Region
 from kvprof.measure.tables import (
-    Blocks,
     Runs,
     copy_plan,
     host_plan,

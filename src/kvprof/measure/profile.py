@@ -7,22 +7,21 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvprof._core import OutOfBlocks
-from kvprof.accounting import cache_groups
 from kvprof.errors import DoesNotFitError, UsageError
 from kvprof.hookspecs import Engine
 from kvprof.measure.ageing import AgedReads, read_aged
+from kvprof.measure.block_tables import fresh_tables
 from kvprof.measure.derived import capacity, decode_step, pool_balance
 from kvprof.measure.facts import allocation_facts, device_facts, fragmentation_facts
 from kvprof.measure.fit import fit
-from kvprof.measure.fragmentation import Aged, Traffic, age
+from kvprof.measure.fragmentation import Aged, age
 from kvprof.measure.jobs import Job, Streamed, Workbench, run_jobs
 from kvprof.measure.phases import phase
 from kvprof.measure.pool import Progress
 from kvprof.measure.regions import map_regions
 from kvprof.measure.sparse import SparseRead, sparse_reads
 from kvprof.measure.streams import workload_jobs
-from kvprof.measure.tables import admit_all
+from kvprof.measure.traffic import Traffic
 from kvprof.measure.warnings import left_out_of_the_step, warnings
 from kvprof.model import Model
 from kvprof.plan import AllocationPlan
@@ -123,7 +122,6 @@ class _Measured(Struct, frozen=True):
     streamed: list[Streamed]
     dropped: list[str]
     aged: Aged
-    live: int
     reads: AgedReads
 
 
@@ -149,13 +147,11 @@ def _measured(
     streamed, dropped = _stream(bench, plan, sparse, request, settings, progress)
     progress("ageing the pool", 1.0)
     with phase("ageing the pool"):
-        needed = cache_groups(placement.layout)
-        aged = age(plan, needed, bench.pool.nbytes, bench.seed, settings.traffic)
-    live = len(aged.allocator.sequences)  # before the batch takes their place
+        aged = age(placement, plan, bench.pool.nbytes, bench.seed, settings.traffic)
     reads = read_aged(
         bench, plan, sparse, aged, request, settings.operations, settings.budget_seconds, progress
     )
-    return _Measured(streamed, dropped, aged, live, reads)
+    return _Measured(streamed, dropped, aged, reads)
 
 
 def _result(
@@ -167,7 +163,7 @@ def _result(
     measured: _Measured,
 ) -> ProfileResult:
     placement, plan, request = fitted.placement, fitted.plan, fitted.request
-    live, reads = measured.live, measured.reads
+    aged, reads = measured.aged, measured.reads
     streams = [*measured.streamed, *reads.streamed]
     sized = size_placement(placement, engine.name, request)
     order = plan.limits.order
@@ -179,9 +175,7 @@ def _result(
         device=device_facts(bench),
         allocation=allocation_facts(bench, plan),
         streams=tuple(stream.facts() for stream in streams),
-        fragmentation=fragmentation_facts(
-            measured.aged, live, reads.against_fresh, settings.traffic
-        ),
+        fragmentation=fragmentation_facts(aged, reads.against_fresh, settings.traffic),
         step=decode_step(
             placement.kept,
             request,
@@ -193,7 +187,7 @@ def _result(
         capacity=capacity(model, engine, settings.request, settings.capacity_bytes),
         capacity_memory_bytes=settings.capacity_bytes,
         warnings=(
-            *warnings(bench, live, streams, [*measured.dropped, *reads.dropped]),
+            *warnings(bench, aged, streams, [*measured.dropped, *reads.dropped]),
             *left_out_of_the_step(settings.operations, placement.kept),
         ),
     )
@@ -211,15 +205,15 @@ def _stream(
     regions = map_regions(plan)
     batch = [tokens for count, tokens in request.batch for _ in range(count)]
     try:
-        allocator = admit_all(plan, batch, request.encoder_tokens)
-    except OutOfBlocks as error:
+        tables = fresh_tables(plan, batch, request.encoder_tokens)
+    except DoesNotFitError as error:
         raise DoesNotFitError(
             f"the pool of {format_bytes(bench.pool.nbytes)} cannot hold the {len(batch):,} "
-            f"sequences of --lengths: {error}",
+            f"sequences of --lengths: {error.args[0]}",
             hint="Give a larger --stream-memory, or fewer or shorter sequences.",
         ) from None
     bench.take_placement(regions)
-    jobs = workload_jobs(bench, regions, allocator, request.encoder_tokens, sparse)
+    jobs = workload_jobs(bench, regions, tables, sparse)
     wanted = [job for job in jobs if settings.wants(job)]
     if not wanted:
         raise UsageError(

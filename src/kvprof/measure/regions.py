@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from kvprof._core import Group
 from kvprof.plan import AllocationPlan, Part, PlanGroup
 
 ALIGNMENT = 4096
@@ -86,16 +85,3 @@ def _aligned(nbytes: int, parts: int) -> int:
 def plan_memory(nbytes: int, parts: int) -> int:
     """Bytes of a pool that a plan of so many parts may divide: alignment is taken off first."""
     return nbytes - parts * ALIGNMENT
-
-
-def compiled_group(group: PlanGroup) -> Group:
-    """What the compiled allocator must know of a group."""
-    keep = type(group.keep).__name__.lower()
-    return Group(
-        num_blocks=group.num_blocks or 0,
-        rows_per_block=group.rows_per_block,
-        entry_tokens=group.entry_tokens,
-        keep=keep,  # type: ignore[arg-type]
-        keep_entries=getattr(group.keep, "n", 0),
-        clock=group.clock.value,
-    )

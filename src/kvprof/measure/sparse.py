@@ -8,9 +8,9 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvprof._core import CacheAllocator
 from kvprof.layers import INDEXER
 from kvprof.layout import Cache, CacheLayout, Mode, TopK
+from kvprof.measure.block_tables import Tables
 from kvprof.measure.jobs import Job, Workbench
 from kvprof.measure.regions import Region
 from kvprof.measure.tables import (
@@ -69,7 +69,7 @@ def sparse_jobs(
     bench: Workbench,
     regions: Sequence[Region],
     sparse: Sequence[SparseRead],
-    allocator: CacheAllocator,
+    tables: Tables,
     orders: Sequence[str],
 ) -> Iterator[Job]:
     """Each of these reads, in each order, of live sequences that hold anything."""
@@ -78,11 +78,11 @@ def sparse_jobs(
             if region.part.cache != read.cache or not set(region.part.layers) & set(read.layers):
                 continue
             rows = _only(region, read.layers)
-            drawn = drawn_rows(allocator, rows, read.topk, bench.seed)
-            index = _index_part(allocator, regions, read) or (rows, drawn[:0])
+            drawn = drawn_rows(tables, rows, read.topk, bench.seed)
+            index = _index_part(tables, regions, read) or (rows, drawn[:0])
             if len(drawn):
                 for order in orders:
-                    yield _sparse_job(bench, index, (rows, drawn), order, Shape.of(allocator))
+                    yield _sparse_job(bench, index, (rows, drawn), order, Shape.of(tables))
 
 
 def _only(region: Region, layers: Sequence[int]) -> Region:
@@ -96,21 +96,19 @@ def _only(region: Region, layers: Sequence[int]) -> Region:
     )
 
 
-def _index_part(
-    allocator: CacheAllocator, regions: Sequence[Region], read: SparseRead
-) -> RegionRuns | None:
+def _index_part(tables: Tables, regions: Sequence[Region], read: SparseRead) -> RegionRuns | None:
     """The index that the rows are chosen by: all rows of it that the sequences keep."""
     for region in regions:
         if region.part.cache == read.index and set(region.part.layers) & set(read.index_layers):
             index = _only(region, read.index_layers)
-            return index, table_runs(allocator, index.group, index.group_index)
+            return index, table_runs(tables, index.group, index.group_index)
     return None
 
 
-def drawn_rows(allocator: CacheAllocator, region: Region, topk: int, seed: int) -> Runs:
+def drawn_rows(tables: Tables, region: Region, topk: int, seed: int) -> Runs:
     """Runs of one row each: of every sequence as many as it reads, drawn from those it keeps."""
     drawn = [np.zeros(0, np.int64)]
-    for number, slots in enumerate(last_slots(allocator, region.group, region.group_index)):
+    for number, slots in enumerate(last_slots(tables, region.group, region.group_index)):
         rng = np.random.default_rng((seed, number))
         drawn.append(rng.choice(slots, min(topk, len(slots)), replace=False))
     blocks, rows = np.divmod(np.concatenate(drawn), region.group.rows_per_block)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from kvprof._core import CacheAllocator
 from kvprof.layout import Once
 from kvprof.measure.appends import append_jobs
+from kvprof.measure.block_tables import Tables
 from kvprof.measure.jobs import Job, Workbench
 from kvprof.measure.moves import move_jobs
 from kvprof.measure.passes import one_pass
@@ -32,13 +32,12 @@ _VERIFIED_STATE_BYTES = 64 * 2**20
 def workload_jobs(
     bench: Workbench,
     regions: Sequence[Region],
-    allocator: CacheAllocator,
-    encoder_tokens: int,
+    tables: Tables,
     sparse: Sequence[SparseRead] = (),
 ) -> list[Job]:
     """Every stream of the live sequences of a fresh pool, the most telling ones first."""
-    kinds = [list(_region_jobs(bench, region, allocator, encoder_tokens)) for region in regions]
-    kinds.append(list(sparse_jobs(bench, regions, sparse, allocator, ("shuffled", "fresh"))))
+    kinds = [list(_region_jobs(bench, region, tables)) for region in regions]
+    kinds.append(list(sparse_jobs(bench, regions, sparse, tables, ("shuffled", "fresh"))))
     longest = max(len(jobs) for jobs in kinds)
     return [jobs[i] for i in range(longest) for jobs in kinds if i < len(jobs)]
 
@@ -46,32 +45,29 @@ def workload_jobs(
 def table_jobs(
     bench: Workbench,
     regions: Sequence[Region],
-    allocator: CacheAllocator,
+    tables: Tables,
     order: str,
-    encoder_tokens: int,
     *,
     states: bool = False,
     sparse: Sequence[SparseRead] = (),
 ) -> list[Job]:
     """The reads, and the updates of states where wanted, of live sequences as their tables lie."""
-    shape = Shape.of(allocator)
+    shape = Shape.of(tables)
     jobs = []
     for region in regions:
-        runs = table_runs(allocator, region.group, region.group_index, encoder_tokens)
+        runs = table_runs(tables, region.group, region.group_index)
         if len(runs) and not isinstance(region.group.keep, Once):
             jobs.append(_read_job(bench, region, runs, order, shape))
         elif len(runs) and states:
             jobs.append(_update_job(bench, region, runs, order, shape))
-    return jobs + list(sparse_jobs(bench, regions, sparse, allocator, (order,)))
+    return jobs + list(sparse_jobs(bench, regions, sparse, tables, (order,)))
 
 
-def _region_jobs(
-    bench: Workbench, region: Region, allocator: CacheAllocator, encoder_tokens: int
-) -> Iterator[Job]:
-    runs = table_runs(allocator, region.group, region.group_index, encoder_tokens)
+def _region_jobs(bench: Workbench, region: Region, tables: Tables) -> Iterator[Job]:
+    runs = table_runs(tables, region.group, region.group_index)
     if not len(runs):
         return
-    shape = Shape.of(allocator)
+    shape = Shape.of(tables)
     mixed = shuffled(runs, region.blocks, bench.seed)
     # Shuffled first: the variant that it chooses is the one for scattered pages.
     if isinstance(region.group.keep, Once):
@@ -81,7 +77,7 @@ def _region_jobs(
         yield _read_job(bench, region, mixed, "shuffled", shape)
         yield _read_job(bench, region, runs, "fresh", shape)
         yield _contiguous_job(bench, region, runs, shape)
-        yield from append_jobs(bench, region, runs, allocator, shape)
+        yield from append_jobs(bench, region, runs, tables, shape)
     yield from move_jobs(bench, region, runs, shape.tokens)
 
 

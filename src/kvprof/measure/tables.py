@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from kvprof._core import CacheAllocator, CopyPlan, PagePlan, SlotPlan
-from kvprof.measure.regions import Region, compiled_group
+from kvprof._core import CopyPlan, PagePlan, SlotPlan
+from kvprof.measure.block_tables import Blocks, Tables, first_block
+from kvprof.measure.regions import Region
 from kvprof.page_order import Segment
-from kvprof.plan import AllocationPlan, PlanGroup
+from kvprof.plan import PlanGroup
 
 Runs = NDArray[np.uint32]
 """``[n, 3]``: block id, first row, rows."""
 RegionRuns = tuple[Region, Runs]
 """Runs of a region's blocks."""
-Blocks = NDArray[np.uint32]
-"""``[n]``: block ids."""
 
 
 class Shape(Struct, frozen=True):
@@ -29,64 +26,35 @@ class Shape(Struct, frozen=True):
     tokens: int
 
     @classmethod
-    def of(cls, allocator: CacheAllocator) -> Shape:
-        lengths = [allocator.tokens(int(s)) for s in allocator.sequences]
-        return cls(len(lengths), round(sum(lengths) / len(lengths)) if lengths else 0)
+    def of(cls, tables: Tables) -> Shape:
+        count = len(tables.tokens)
+        return cls(count, round(sum(tables.tokens) / count) if count else 0)
 
 
-def admit_all(plan: AllocationPlan, tokens: Sequence[int], encoder_tokens: int) -> CacheAllocator:
-    """An allocator holding one sequence of each length; a fresh pool gives ascending blocks.
+def table_runs(tables: Tables, group: PlanGroup, index: int) -> Runs:
+    """The rows that each live sequence must keep in group ``index``, block by block.
 
-    Raises
-    ------
-    OutOfBlocks
-        When they do not all fit.
+    Rows that several share are there once for each: so often does a decode step read them.
     """
-    allocator = CacheAllocator([compiled_group(group) for group in plan.groups])
-    for length in tokens:
-        allocator.admit(length, encoder_tokens)
-    return allocator
-
-
-def readmit(allocator: CacheAllocator, tokens: Sequence[int], encoder_tokens: int) -> None:
-    """Release all live sequences and admit others: their blocks come as traffic has left them.
-
-    Raises
-    ------
-    OutOfBlocks
-        When they do not all fit.
-    """
-    for sequence in allocator.sequences:
-        allocator.release(int(sequence))
-    for length in tokens:
-        allocator.admit(length, encoder_tokens)
-
-
-def table_runs(
-    allocator: CacheAllocator, group: PlanGroup, index: int, encoder_tokens: int = 0
-) -> Runs:
-    """The rows that each live sequence must keep in group ``index``, block by block."""
-    tables = []
-    for sequence in allocator.sequences:
-        first_block, ids = allocator.block_table(int(sequence), index)
-        rows = group.rows(allocator.tokens(int(sequence)), encoder_tokens)
-        starts = (first_block + np.arange(len(ids), dtype=np.int64)) * group.rows_per_block
+    runs = [np.zeros((0, 3), np.int64)]
+    for sequence, ids in enumerate(tables.ids[index]):
+        rows = group.rows(tables.tokens[sequence], tables.encoder_tokens)
+        ordinals = first_block(group, tables, sequence) + np.arange(len(ids), dtype=np.int64)
+        starts = ordinals * group.rows_per_block
         first = np.maximum(rows.start - starts, 0)
         end = np.minimum(rows.stop - starts, group.rows_per_block)
-        tables.append(np.stack([ids.astype(np.int64), first, end - first], axis=1))
-    if not tables:
-        return np.zeros((0, 3), np.uint32)
-    return np.concatenate(tables).astype(np.uint32)
+        runs.append(np.stack([ids.astype(np.int64), first, end - first], axis=1))
+    return np.concatenate(runs).astype(np.uint32)
 
 
-def last_slots(allocator: CacheAllocator, group: PlanGroup, index: int) -> list[NDArray[np.int64]]:
+def last_slots(tables: Tables, group: PlanGroup, index: int) -> list[NDArray[np.int64]]:
     """The slots of the rows that each live sequence keeps, oldest first: one array a sequence."""
     slots = []
-    for sequence in allocator.sequences:
-        first_block, ids = allocator.block_table(int(sequence), index)
-        rows = group.rows(allocator.tokens(int(sequence)))
+    for sequence, ids in enumerate(tables.ids[index]):
+        rows = group.rows(tables.tokens[sequence], tables.encoder_tokens)
         positions = np.arange(rows.start, rows.stop, dtype=np.int64)
-        blocks = ids[positions // group.rows_per_block - first_block].astype(np.int64)
+        held = positions // group.rows_per_block - first_block(group, tables, sequence)
+        blocks = ids[held].astype(np.int64)
         slots.append(blocks * group.rows_per_block + positions % group.rows_per_block)
     return slots
 

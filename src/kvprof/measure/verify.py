@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from kvprof._core import Backend, Memory
 from kvprof.errors import KvprofError
+from kvprof.measure.block_tables import Blocks
 from kvprof.measure.checksum import WRAP, checksum, gathered, gathered_sum, sum_words
 from kvprof.measure.host_pages import MOST_BYTES, HostPages, Pages, See, host_pages, rows_of
 from kvprof.measure.regions import Region
 from kvprof.measure.tables import (
-    Blocks,
     RegionRuns,
     Runs,
     contiguous_region,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from kvprof.device import emulated
 from kvprof.layout import CacheLayout
 from kvprof.measure.derived import step_streams
+from kvprof.measure.fragmentation import Aged
 from kvprof.measure.jobs import Streamed, Workbench
 from kvprof.operations import STEP_OPERATIONS
 from kvprof.units import format_bytes
@@ -24,20 +25,31 @@ def left_out_of_the_step(operations: frozenset[str], layout: CacheLayout) -> Ite
 
 
 def warnings(
-    bench: Workbench, live: int, streams: Sequence[Streamed], dropped: Sequence[str]
+    bench: Workbench, aged: Aged, streams: Sequence[Streamed], dropped: Sequence[str]
 ) -> Iterator[str]:
     """How the memory, the machine and the time fell short; ``dropped`` are jobs not timed."""
     yield from _of_the_device(bench)
-    if not live:
-        yield (
-            "no request was live when the traffic stopped: the pool is too small for it to tell "
-            "fragmentation; give a larger --stream-memory or fewer --tokens"
-        )
+    yield from _of_the_traffic(aged)
     yield from _of_the_samples(bench, streams)
     if dropped:
         yield (
             f"not measured within --time-budget: {'; '.join(dropped)}; where the decode step needs "
             "one of them it takes its ceiling"
+        )
+
+
+def _of_the_traffic(aged: Aged) -> Iterator[str]:
+    """How far the pool could take it."""
+    if not aged.requests["live"]:
+        yield (
+            "no request was live when the traffic stopped: the pool is too small for it to tell "
+            "fragmentation; give a larger --stream-memory or fewer --tokens"
+        )
+    found = aged.trace_requests
+    if found and found.rejected:
+        yield (
+            f"{found.rejected:,} of the trace's {found.total:,} requests could never fit the pool "
+            "that is streamed and were rejected; give a larger --stream-memory"
         )
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from kvprof._core import REPLAY_COLUMNS, Replay
+from kvprof._core import REPLAY_COLUMNS, AllocationPolicy, Replay
 from kvprof.accounting import cache_groups
 from kvprof.allocation import PAGE_BYTES, Allocation, Blocks, Pages
 from kvprof.case import Case
 from kvprof.errors import TraceError, UsageError
+from kvprof.layout import CacheLayout
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.replay.pace import Pace, step_time
 from kvprof.replay.policies import compiled_policy
@@ -92,11 +93,7 @@ def replay(
             "a replay is about a memory, and none is given",
             hint="Give --memory, e.g. --memory 40GiB, or --device-memory less --weights.",
         )
-    if pace.prefix_cache and workload.block_tokens is None:
-        raise UsageError(
-            f"--prefix-cache on: {workload.name} has no prefix hashes",
-            hint="Leave --prefix-cache out, or take a trace that has them.",
-        )
+    prefix_tokens = hashed_tokens(workload, pace)
     placement = place(case.model, case.engine, case.request)
     allocation = allocation_of(case, placement)
     limits = case.request.limits
@@ -106,24 +103,64 @@ def replay(
         capacity_bytes=memory,
         longest_tokens=limits.max_model_len,
         encoder_tokens=limits.encoder_tokens,
-        prefix_tokens=(workload.block_tokens or 0) if pace.prefix_cache else 0,
+        prefix_tokens=prefix_tokens,
     )
-    step = step_time(pace, placement.kept)
-    loop = Replay(
+    loop = replay_loop(
+        policy,
+        pace,
+        placement.kept,
+        encoder_tokens=limits.encoder_tokens,
+        longest_tokens=limits.max_model_len,
+    )
+    seconds = run_requests(loop, workload, hashed=pace.prefix_cache, progress=progress)
+    result = _result(case, placement, allocation, pace, loop, source, skipped_rows, seconds)
+    return Replayed(result, loop.samples, pace.ticks_per_s)
+
+
+def hashed_tokens(workload: Workload, pace: Pace) -> int:
+    """Tokens of a prefix hash, where prefixes are cached; else 0.
+
+    Raises
+    ------
+    UsageError
+        When they are to be, and the workload has no hashes.
+    """
+    if not pace.prefix_cache:
+        return 0
+    if workload.block_tokens is None:
+        raise UsageError(
+            f"--prefix-cache on: {workload.name} has no prefix hashes",
+            hint="Leave --prefix-cache out, or take a trace that has them.",
+        )
+    return workload.block_tokens
+
+
+def replay_loop(
+    policy: AllocationPolicy,
+    pace: Pace,
+    layout: CacheLayout,
+    *,
+    encoder_tokens: int = 0,
+    longest_tokens: int | None = None,
+    until_tick: int | None = None,
+    until_completed: int | None = None,
+) -> Replay:
+    """The compiled loop over a policy of what is kept; see `Replay` for where it stops."""
+    step = step_time(pace, layout)
+    return Replay(
         policy,
         ticks_per_s=pace.ticks_per_s,
         step_ticks=step.ticks,
         moves=step.moves,
-        encoder_tokens=limits.encoder_tokens,
+        encoder_tokens=encoder_tokens,
         prefill_tokens_per_s=pace.prefill_tokens_per_s or 0.0,
         preemption=pace.preemption,
-        longest_tokens=limits.max_model_len,
+        longest_tokens=longest_tokens,
         jumps=pace.jumps,
         most_samples=MOST_SAMPLES,
+        until_tick=until_tick,
+        until_completed=until_completed,
     )
-    seconds = _run(loop, workload, hashed=pace.prefix_cache, progress=progress)
-    result = _result(case, placement, allocation, pace, loop, source, skipped_rows, seconds)
-    return Replayed(result, loop.samples, pace.ticks_per_s)
 
 
 def allocation_of(case: Case, placement: Placement) -> Allocation:
@@ -144,10 +181,16 @@ def allocation_of(case: Case, placement: Placement) -> Allocation:
     return Blocks(placement.plan)
 
 
-def _run(
+def run_requests(
     loop: Replay, workload: Workload, *, hashed: bool, progress: Callable[[float], None]
 ) -> float:
-    """Seconds that the loop took."""
+    """Feed a workload to a loop until it stops; seconds that the loop took.
+
+    Raises
+    ------
+    TraceError
+        When requests do not ascend in time.
+    """
     seconds, done = 0.0, 0
     try:
         for batch in workload.batches():
@@ -163,6 +206,8 @@ def _run(
                 seconds += time.perf_counter() - start
                 done += len(part)
                 progress(done)
+                if loop.stopped:
+                    return seconds
         start = time.perf_counter()
         loop.finish()
     except (ValueError, OverflowError) as error:

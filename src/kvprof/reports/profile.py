@@ -133,6 +133,13 @@ def _fragmentation(result: ProfileResult) -> Sheet:
         f"{requests['preemptions']:,} preempted, {requests['rejected']:,} rejected, "
         f"{requests['waiting']:,} waiting ({_traffic(found.traffic)})"
     ]
+    if shared := found.bytes["shared"]:
+        notes.append(f"sharing prefixes saves {format_bytes(shared)}; all who share them read them")
+    if whole := found.trace_requests:
+        notes.append(
+            f"the whole trace: {format_plural(whole.total, 'request')}, {whole.completed:,} "
+            f"completed, {whole.preemptions:,} preempted, {whole.rejected:,} rejected"
+        )
     if found.aged_read_ratio is not None:
         noisy = ", noisy" if found.aged_read_noisy else ""
         ratio = format_ratio(found.aged_read_ratio)

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from kvprof.workload.batch import BATCH_ROWS, MOST_HASHES, Batch, Workload
+from kvprof.workload.batch import BATCH_ROWS, MOST_HASHES, Batch
 from kvprof.workload.drawing import Drawn, draw
 from kvprof.workload.settings import (
     PAUSE_S,
@@ -136,44 +135,11 @@ def _hashed(drawn: Drawn, blocks: NDArray[np.int64]) -> Batch:
     )
 
 
-class Requests(Struct, frozen=True):
-    """Requests in order of arrival; times in decode steps, lengths in tokens, each ``[n]``."""
+def live_tokens(prompt_tokens: NDArray[np.int64], output_tokens: NDArray[np.int64]) -> float:
+    """Tokens that a live sequence holds, averaged over time.
 
-    arrival_steps: NDArray[np.float64]
-    prompt_tokens: NDArray[np.int64]
-    output_tokens: NDArray[np.int64]
-
-    @property
-    def live_tokens(self) -> float:
-        """Tokens that a live sequence holds, averaged over time.
-
-        A request lives for as many steps as it makes tokens, so long ones weigh more than their
-        number: the mean of prompt + output / 2 over requests, weighted by output.
-        """
-        lived = self.output_tokens
-        held = self.prompt_tokens + lived / 2
-        return float((held * lived).sum() / lived.sum())
-
-    @classmethod
-    def of(cls, workload: Workload, steps_per_s: float) -> Requests:
-        """All requests of a workload, in memory; a request makes at least one token."""
-        batches = list(workload.batches())
-        return cls(
-            np.concatenate([batch.arrival_s for batch in batches]) * steps_per_s,
-            np.concatenate([batch.prompt_tokens for batch in batches]),
-            np.maximum(1, np.concatenate([batch.output_tokens for batch in batches])),
-        )
-
-    def paced(self, requests_per_step: float) -> Requests:
-        """The same requests, arriving at another mean rate."""
-        rate = len(self.arrival_steps) / self.arrival_steps[-1]
-        return replace(self, arrival_steps=self.arrival_steps * (rate / requests_per_step))
-
-
-def chat_requests(count: int, *, longest_tokens: int, seed: int) -> Requests:
-    """Log-normal lengths with ShareGPT's means, Poisson arrivals, one a step on average.
-
-    Prompts and outputs are cut so that no request needs more than ``longest_tokens``.
+    A request lives for as many steps as it makes tokens, so long ones weigh more than their number:
+    the mean of prompt + output / 2 over requests, weighted by output.
     """
-    source = Synthetic(requests=count, longest_tokens=longest_tokens, seed=seed)
-    return Requests.of(source, 1.0)
+    held = prompt_tokens + output_tokens / 2
+    return float((held * output_tokens).sum() / output_tokens.sum())
