@@ -180,7 +180,7 @@ NOTES = {
     ),
     "prefix_hits": (
         "The plain LRU and the replay one by one find the same tokens: the benchmark asserts it.\n"
-        "On the trace's clock running sequences take room, and another order of use hits otherwise."
+        "On the trace's clock running sequences take room, and blocks are used in another order."
     ),
 }
 
