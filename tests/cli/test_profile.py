@@ -505,7 +505,7 @@ def test_a_trace_ages_the_pool(run_cli, validated, tmp_path):
 
 def test_drawn_requests_age_the_pool(run_cli, validated):
     given = ("--arch", "mla", *TINY, *QUICK, "--operations", "decode_read")
-    words = ("--synthetic", "requests=3,spread=0,prompt-tokens=40,output-tokens=9")
+    words = ("--synthetic", "requests=3,spread=0,prompt-tokens=40,output-tokens=12")
     # A step is a second: the three are there at once, and each takes a fourth block with 49 tokens.
     paced = ("--rate", "1000", "--decode-tokens-per-s", "1")
     run = run_cli("profile", *given, *words, *paced, "--format", "json")

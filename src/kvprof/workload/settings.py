@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-
-from msgspec import Struct
+from typing import NamedTuple
 
 from kvprof.errors import UsageError
 from kvprof.units import parse_tokens
@@ -21,7 +20,7 @@ REQUESTS = 10_000
 MOST_REQUESTS = 1_000_000_000
 
 
-class Setting(Struct, frozen=True):
+class Setting(NamedTuple):
     """One setting: the field of `Synthetic`, what it may be, and whether it must be whole."""
 
     field: str
