@@ -30,8 +30,7 @@ void bind_errors(py::module_& module) {
     try {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const OutOfBlocks& error) {
-      const auto args =
-          py::make_tuple(error.what(), error.needed_blocks(), error.free_blocks());
+      const auto args = py::make_tuple(error.what(), error.needed_blocks(), error.free_blocks());
       PyErr_SetObject(out_of_blocks.get_stored().ptr(), args.ptr());
     }
   });

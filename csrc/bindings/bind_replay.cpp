@@ -128,8 +128,7 @@ BlocksPolicy& blocks_of(ReplayObject& replay) {
 }
 
 std::size_t place(const char* what, const py::object& index, std::size_t count) {
-  return static_cast<std::size_t>(
-      integer(what, index, 0, static_cast<std::int64_t>(count) - 1));
+  return static_cast<std::size_t>(integer(what, index, 0, static_cast<std::int64_t>(count) - 1));
 }
 
 py::array_t<std::int64_t> live_tokens(ReplayObject& replay) {

@@ -54,7 +54,8 @@ class BlocksPolicy final : public Policy {
   std::size_t num_groups() const { return plan_.groups.size(); }
   std::size_t num_pools() const { return pools_.size(); }
 
-  /// Take every block of a pool that no sequence uses: their ids, as they are handed out one by one.
+  /// Take every block of a pool that no sequence uses: their ids, as they are handed out one by
+  /// one.
   std::vector<BlockId> take_all(std::size_t pool);
 
  private:
