@@ -499,8 +499,16 @@ def test_a_trace_ages_the_pool(run_cli, validated, tmp_path):
     assert found["requests"]["live"] == 2
     assert found["bytes"]["reserved"] == (4 + 3) * 16 * MLA_BYTES
     assert found["requests"]["completed"] == 0
+    assert found["trace_requests"] == {
+        "total": 3,
+        "completed": 3,
+        "rejected": 0,
+        "preemptions": 0,
+        "skipped_rows": 0,
+    }
     run = run_cli("profile", *given)
     assert f"({trace} at its fullest)" in run.stdout
+    assert "the whole trace: 3 requests, 3 completed, 0 preempted, 0 rejected" in run.stdout
 
 
 def test_drawn_requests_age_the_pool(run_cli, validated):
@@ -514,3 +522,41 @@ def test_drawn_requests_age_the_pool(run_cli, validated):
     found = result["fragmentation"]
     assert found["traffic"].startswith("synthetic requests=3,prompt-tokens=40")
     assert found["bytes"]["reserved"] == 3 * 4 * 16 * MLA_BYTES
+
+
+HASHED = "arrival_s,prompt_tokens,output_tokens,prefix_hashes\n"
+
+
+def test_a_trace_whose_prompts_begin_alike(run_cli, validated, tmp_path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text(f"{HASHED}0,40,4,1 2\n0,40,4,1 3\n1,16,99999999,4\n")
+    given = ("--arch", "mla", *TINY, *QUICK, "--operations", "decode_read", "--trace", trace)
+    run = run_cli("profile", *given, "--prefix-cache", "on", "--format", "json")
+    assert run.exit_code == 0, run.stderr
+    (result,) = validated(run.stdout)["results"]
+    found = result["fragmentation"]
+    # Three blocks of 16 each, of which the first is one: (16 + 24 + 24) tokens.
+    assert found["bytes"] == {
+        "logical": 64 * MLA_BYTES,
+        "reserved": 5 * 16 * MLA_BYTES,
+        "shared": 16 * MLA_BYTES,
+    }
+    assert found["trace_requests"]["rejected"] == 1
+    assert found["aged_read_ratio"] > 0
+    assert any("1 of the trace's 3 requests could never fit" in w for w in result["warnings"])
+    run = run_cli("profile", *given, "--prefix-cache", "on")
+    assert "sharing prefixes saves" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "--prefix-cache on: blocks are found again by the hashes of a trace"),
+        (("--trace", "trace.csv"), "trace.csv has no prefix hashes"),
+    ],
+)
+def test_prefixes_that_cannot_be_cached(fails, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trace.csv").write_text("arrival_s,prompt_tokens,output_tokens\n0,40,4\n")
+    given = ("--arch", "mla", *TINY, *QUICK)
+    assert message in fails(2, "profile", *given, "--prefix-cache", "on", *words)
