@@ -102,6 +102,7 @@ py::dict counts(ReplayObject& replay) {
   result["total"] = c.total;
   result["completed"] = c.completed;
   result["rejected"] = c.rejected;
+  result["too_long"] = c.too_long;
   result["preemptions"] = c.preemptions;
   result["recomputed_tokens"] = c.recomputed_tokens;
   result["swapped_bytes"] = c.swapped_bytes;

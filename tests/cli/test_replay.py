@@ -279,6 +279,25 @@ def test_sources_that_are_refused(fails, arguments, said):
     assert said in fails(2, "replay", *MODEL, "--memory", "1GiB", *arguments)
 
 
+def test_what_an_engine_refuses_is_left_out_of_a_comparison(run_cli, trace):
+    given = ("--trace", trace, "--memory", "1GiB", "--engine", "vllm,paged,orca-max")
+    run = run_cli("replay", *MODEL, *given, "--block-size", "1,16,32", "--format", "json")
+    assert run.exit_code == 0
+    assert "vllm is left out for llama-3-8b in blocks of 1: " in run.stderr
+    shown = [(r["engine"], r["block_size"]) for r in json.loads(run.stdout)["results"]]
+    paged = [("paged", size) for size in (1, 16, 32)]
+    assert shown == [("vllm", 16), ("vllm", 32), *paged, ("orca-max", None)]
+
+
+def test_why_requests_are_rejected(run_cli, trace):
+    given = ("--trace", trace, "--engine", "orca-max")
+    run = run_cli("replay", *MODEL, *given, "--memory", "1GiB", "--max-model-len", "60")
+    assert "1 of 3 requests are longer than --max-model-len, 60 tokens" in run.stderr
+    assert "could never fit" not in run.stderr
+    run = run_cli("replay", *MODEL, *given, "--memory", "8MiB")
+    assert "3 of 3 requests could never fit and were rejected: each is given room" in run.stderr
+
+
 def test_windows_have_no_prefix_cache(fails, trace):
     given = ("--model", "gemma-3-27b", "--memory", "1GiB", "--prefix-cache", "on")
     assert "windows" in fails(2, "replay", *given, "--trace", trace)

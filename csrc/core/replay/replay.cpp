@@ -70,14 +70,15 @@ Replay::Outcome Replay::admit(Request& request) {
   const bool swapped = request.preempted && options_.preemption == Preemption::swap;
   Demand demand{request.tokens, request.final_tokens, request.prompt_tokens, {}};
   if (!swapped) demand.hashes = {request.hashes.data(), request.hashes.size()};
-  const bool can_fit =
-      request.final_tokens <= options_.longest_tokens && policy_->fits_when_empty(demand);
+  const bool too_long = request.final_tokens > options_.longest_tokens;
+  const bool can_fit = !too_long && policy_->fits_when_empty(demand);
   const Slot slot = can_fit ? new_slot() : 0;
   const std::int64_t cached = can_fit ? policy_->admit(slot, demand) : -1;
   if (cached < 0) {
     if (can_fit) free_slots_.push_back(slot);
     if (can_fit && !running_.empty()) return Outcome::waits;
     ++counts_.rejected;
+    if (too_long) ++counts_.too_long;
     return Outcome::rejected;
   }
   if (!request.preempted) {

@@ -54,6 +54,7 @@ struct ReplayCounts {
   std::int64_t total = 0;
   std::int64_t completed = 0;
   std::int64_t rejected = 0;
+  std::int64_t too_long = 0;  ///< of those, longer than requests may be
   std::int64_t preemptions = 0;
   std::int64_t recomputed_tokens = 0;
   std::int64_t swapped_bytes = 0;  ///< out; as many come back

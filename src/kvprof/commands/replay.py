@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,7 @@ def command(session: Any, /, **options: Any) -> None:
     series, output = _destinations(options)
     destination = Destination(output, force=options["force"])
     series_destination = series and Destination(series, force=options["force"])
-    replayed = list(_replayed(options))
+    replayed = _replayed(options)
     results: list[ReplayResult] = [each.result for each in replayed]
     if series is not None and series_destination:
         from msgspec.structs import replace  # noqa: PLC0415
@@ -115,9 +115,9 @@ def command(session: Any, /, **options: Any) -> None:
 
         write_series(series, replayed, series_destination)
         results = [replace(result, series_file=str(series)) for result in results]
-    for result in results:
-        for warning in result.warnings:
-            click.echo(f"kvprof: warning: {result.engine}: {warning}", err=True)
+    told = [f"{result.engine}: {warning}" for result in results for warning in result.warnings]
+    for text in dict.fromkeys(told):
+        click.echo(f"kvprof: warning: {text}", err=True)
     emit("replay", results, destination, options["format_"], session)
 
 
@@ -144,7 +144,7 @@ def _destinations(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
     return output, None
 
 
-def _replayed(options: dict[str, Any]) -> Iterator[Replayed]:
+def _replayed(options: dict[str, Any]) -> list[Replayed]:
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
     from kvprof.commands.workloads import open_source  # noqa: PLC0415
 
@@ -155,8 +155,45 @@ def _replayed(options: dict[str, Any]) -> Iterator[Replayed]:
     engines = _engines(options)
     with progress_display() as show, open_source(options, show) as source:
         longest = options["max_model_len"] or _longest(source.workload)
-        for case in _cases(models, engines, options, longest):
-            yield _one(case, source, _paced(pace, case, options), show)
+        cases = _cases(models, engines, options, longest)
+        return _side_by_side(cases, source, pace, options, show)
+
+
+def _side_by_side(
+    cases: Iterable[Case], source: Source, pace: Pace, options: dict[str, Any], show: Any
+) -> list[Replayed]:
+    """Every case once; one that its engine refuses is left out, unless all are.
+
+    An engine that takes no block size is replayed with the first alone.
+    """
+    from kvprof.commands.remarks import warn  # noqa: PLC0415
+    from kvprof.errors import TraceError, UsageError  # noqa: PLC0415
+
+    found: list[Replayed] = []
+    refusals: list[tuple[Case, UsageError]] = []
+    without_size: set[tuple[str, str]] = set()
+    for case in cases:
+        pair = case.model.config.name, case.engine.name
+        if pair in without_size:
+            continue
+        try:
+            replayed = _one(case, source, _paced(pace, case, options), show)
+        except TraceError:
+            raise
+        except UsageError as error:
+            refusals.append((case, error))
+            continue
+        found.append(replayed)
+        if replayed.result.block_size is None:
+            without_size.add(pair)
+    if not found and refusals:
+        raise refusals[0][1]
+    for case, refusal in refusals:
+        size = case.request.block_size
+        at = "" if size is None else f" in blocks of {size:,}"
+        name = case.model.config.name
+        warn(f"{case.engine.name} is left out for {name}{at}: {refusal.args[0]}")
+    return found
 
 
 def _paced(pace: Pace, case: Case, options: dict[str, Any]) -> Pace:
@@ -224,9 +261,12 @@ def _cases(
 ) -> Iterator[Case]:
     """One for each model, engine and block size."""
     from kvprof.case import Case  # noqa: PLC0415
+    from kvprof.commands.remarks import note_what_has_no_effect  # noqa: PLC0415
     from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
     from kvprof.size import Request  # noqa: PLC0415
 
+    for model in models:
+        note_what_has_no_effect(model, speculative=0, encoder_tokens=options["encoder_tokens"])
     for model, engine, block_size in product(
         models, engines, flatten(options["block_size"]) or (None,)
     ):

@@ -10,34 +10,22 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from kvprof._core import REPLAY_COLUMNS, AllocationPolicy, Replay
-from kvprof.accounting import cache_groups
-from kvprof.allocation import PAGE_BYTES, Allocation, Blocks, Pages
+from kvprof._core import AllocationPolicy, Replay
+from kvprof.allocation import Allocation, Blocks
 from kvprof.case import Case
 from kvprof.errors import TraceError, UsageError
 from kvprof.layout import CacheLayout
-from kvprof.plan import POOL_SHARES, REQUEST_WASTES
+from kvprof.replay.outcome import replay_result
 from kvprof.replay.pace import Pace, step_time
 from kvprof.replay.policies import compiled_policy
-from kvprof.replay.pools import pools_of
-from kvprof.replay.uses import pool_uses
-from kvprof.replay_result import (
-    MeanBytes,
-    ReplayBytes,
-    ReplayMean,
-    ReplayRequests,
-    ReplayResult,
-    TraceSource,
-)
-from kvprof.size import Placement, base_block_size, model_facts, place
-from kvprof.units import format_bytes
+from kvprof.replay_result import ReplayResult, TraceSource
+from kvprof.size import Placement, place
 
 if TYPE_CHECKING:
     from kvprof.workload.batch import Batch, Workload
 
 MOST_SAMPLES = 2048
 _FED_ROWS = 1024
-_SPARKS = 60
 
 
 class Replayed(Struct, frozen=True):
@@ -113,7 +101,7 @@ def replay(
         longest_tokens=limits.max_model_len,
     )
     seconds = run_requests(loop, workload, hashed=pace.prefix_cache, progress=progress)
-    result = _result(case, placement, allocation, pace, loop, source, skipped_rows, seconds)
+    result = replay_result(case, placement, allocation, pace, loop, source, skipped_rows, seconds)
     return Replayed(result, loop.samples, pace.ticks_per_s)
 
 
@@ -230,118 +218,3 @@ def _parts(batch: Batch, *, hashed: bool) -> Iterator[Batch]:
             hash_offsets=offsets[first : first + _FED_ROWS + 1],
             hashes=hashes,
         )
-
-
-def _result(
-    case: Case,
-    placement: Placement,
-    allocation: Allocation,
-    pace: Pace,
-    loop: Replay,
-    source: TraceSource,
-    skipped_rows: int,
-    seconds: float,
-) -> ReplayResult:
-    counts, full, request = loop.counts, loop.fullest, case.request
-    ticks_per_s = pace.ticks_per_s
-    capacity = request.memory_bytes or 0
-    queried, steps = counts["queried_tokens"], counts["decode_steps"]
-    plan = allocation.plan if isinstance(allocation, Blocks) else None
-    options = {n: v for owner, n, v in request.engine_options if owner == case.engine.name}
-    return ReplayResult(
-        model=model_facts(case.model),
-        engine=case.engine.name,
-        policy=policy_name(allocation),
-        cache_dtype=placement.dtypes.cache,
-        state_dtype=placement.dtypes.state,
-        block_size=base_block_size(plan) if plan else None,
-        tensor_parallel=request.tensor_parallel,
-        encoder_tokens=request.encoder_tokens,
-        max_model_len=request.limits.max_model_len,
-        trace=source,
-        requests=ReplayRequests(
-            total=counts["total"],
-            completed=counts["completed"],
-            rejected=counts["rejected"],
-            preemptions=counts["preemptions"],
-            skipped_rows=skipped_rows,
-        ),
-        bytes=ReplayBytes(
-            logical=full["logical"], reserved=full["pool_reserved"], shared=full["shared_bytes"]
-        ),
-        waste={name: full[name] for name in REQUEST_WASTES},
-        pool={name: full[f"pool_{name}"] for name in POOL_SHARES},
-        mean=_means(loop.means),
-        pools=pool_uses(pools_of(placement, allocation, capacity), loop, ticks_per_s),
-        capacity_bytes=capacity,
-        largest_free_run_bytes=full["largest_free_run"],
-        live_sequences=full["live_sequences"],
-        most_live_sequences=counts["most_live"],
-        fullest_s=full["tick"] / ticks_per_s,
-        span_s=counts["ticks"] / ticks_per_s,
-        hit_rate=counts["hit_tokens"] / queried if pace.prefix_cache and queried else None,
-        preemption=pace.preemption,
-        recomputed_tokens=counts["recomputed_tokens"],
-        swapped_bytes=counts["swapped_bytes"],
-        decode_tokens_per_s=None if pace.memory_time else pace.decode_tokens_per_s,
-        memory_time=pace.memory_time,
-        mean_step_s=counts["decode_ticks"] / steps / ticks_per_s if steps else None,
-        prefill_tokens_per_s=pace.prefill_tokens_per_s,
-        appended_tokens=counts["appended_tokens"],
-        stepping="blocks" if pace.jumps else "tokens",
-        series_file=None,
-        seconds=seconds,
-        requests_per_s=counts["total"] / seconds if seconds else 0.0,
-        block_operations=counts["operations"],
-        block_operations_per_s=counts["operations"] / seconds if seconds else 0.0,
-        utilisation=_sparks(loop.samples, capacity),
-        warnings=_warnings(counts, placement, allocation),
-        engine_options=options,
-    )
-
-
-def policy_name(allocation: Allocation) -> str:
-    """What the compiled policy is called: blocks, slots, reserve, vmm, grow."""
-    if isinstance(allocation, Blocks):
-        return allocation.plan.policy
-    return {"Reserve": "reserve", "Pages": "vmm", "Grow": "grow"}[type(allocation).__name__]
-
-
-def _means(means: dict[str, float]) -> ReplayMean:
-    return ReplayMean(
-        bytes=MeanBytes(means["logical"], means["pool_reserved"], means["shared_bytes"]),
-        waste={name: means[name] for name in REQUEST_WASTES},
-        pool={name: means[f"pool_{name}"] for name in POOL_SHARES},
-        live_sequences=means["live_sequences"],
-    )
-
-
-def _sparks(samples: NDArray[np.int64], capacity: int) -> tuple[float, ...]:
-    """Shares of the memory that were reserved, the most of each of 60 parts of the time."""
-    if len(samples) == 0 or capacity == 0:
-        return ()
-    ticks = samples[:, REPLAY_COLUMNS.index("tick")]
-    reserved = samples[:, REPLAY_COLUMNS.index("pool_reserved")]
-    span = int(ticks[-1] - ticks[0]) + 1
-    place_of = ((ticks - ticks[0]) / span * _SPARKS).astype(np.int64)
-    most = np.zeros(int(place_of[-1]) + 1)
-    np.maximum.at(most, place_of, reserved / capacity)
-    return tuple(round(float(value), 4) for value in most)
-
-
-def _warnings(
-    counts: dict[str, int], placement: Placement, allocation: Allocation
-) -> tuple[str, ...]:
-    warnings = []
-    if isinstance(allocation, Pages) and allocation.page_bytes < PAGE_BYTES:
-        warnings.append(
-            f"Physical pages of {format_bytes(allocation.page_bytes)} are a simulation: the driver "
-            f"maps {format_bytes(PAGE_BYTES)}."
-        )
-    if rejected := counts["rejected"]:
-        warnings.append(
-            f"{rejected:,} of {counts['total']:,} requests could never fit and were rejected."
-        )
-    if not cache_groups(placement.layout):
-        warnings.append("The model keeps nothing.")
-    return tuple(warnings)
