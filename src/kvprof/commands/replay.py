@@ -162,19 +162,20 @@ def _replayed(options: dict[str, Any]) -> list[Replayed]:
 def _side_by_side(
     cases: Iterable[Case], source: Source, pace: Pace, options: dict[str, Any], show: Any
 ) -> list[Replayed]:
-    """Every case once; one that its engine refuses is left out, unless all are.
+    """Every case; one that its engine refuses is left out, unless all are.
 
-    An engine that takes no block size is replayed with the first alone.
+    What takes no block size is replayed once, whatever sizes are asked for.
     """
     from kvprof.commands.remarks import warn  # noqa: PLC0415
     from kvprof.errors import TraceError, UsageError  # noqa: PLC0415
 
     found: list[Replayed] = []
     refusals: list[tuple[Case, UsageError]] = []
-    without_size: set[tuple[str, str]] = set()
+    without_size: dict[tuple[str, str], Replayed] = {}
     for case in cases:
         pair = case.model.config.name, case.engine.name
         if pair in without_size:
+            found.append(without_size[pair])
             continue
         try:
             replayed = _one(case, source, _paced(pace, case, options), show)
@@ -185,7 +186,7 @@ def _side_by_side(
             continue
         found.append(replayed)
         if replayed.result.block_size is None:
-            without_size.add(pair)
+            without_size[pair] = replayed
     if not found and refusals:
         raise refusals[0][1]
     for case, refusal in refusals:
