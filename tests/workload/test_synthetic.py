@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from kvprof.workload.synthetic import BLOCK_TOKENS, Synthetic, chat_requests
+from kvprof.workload.synthetic import BLOCK_TOKENS, Synthetic
 
 from .rows import Row, rows_of
 
@@ -17,15 +17,6 @@ def test_batches_are_the_same_however_they_are_cut():
     source = Synthetic(requests=1000, turns=3.0, seed=4)
     assert rows_of(source, 7) == rows_of(source, 1000)
     assert rows_of(Synthetic(requests=1000, turns=3.0, seed=5)) != rows_of(source)
-
-
-def test_single_requests_are_those_of_the_traffic_that_ages_a_pool():
-    requests = chat_requests(500, longest_tokens=300, seed=9)
-    rows = rows_of(Synthetic(requests=500, longest_tokens=300, seed=9))
-    assert [row.arrival_s for row in rows] == requests.arrival_steps.tolist()
-    assert [row.prompt for row in rows] == requests.prompt_tokens.tolist()
-    assert {row.session for row in rows} == {-1}
-    assert Synthetic(requests=1).block_tokens is None
 
 
 def test_rates_and_turns_are_those_that_were_asked_for():
