@@ -178,7 +178,9 @@ bool Replay::is_due(const Due& due) const {
 }
 
 std::int64_t Replay::steps_to_event(std::int64_t arrival_step) {
-  if (!options_.jumps || !finished_.empty() || preempted_now_) return 1;
+  if (!options_.jumps || !finished_.empty() || preempted_now_ || policy_->shares_unevenly()) {
+    return 1;
+  }
   std::int64_t steps = series_.steps_to_sample(clock_);
   if (arrival_step > clock_ && arrival_step != never) {
     steps = std::min(steps, arrival_step - clock_);
@@ -195,7 +197,10 @@ void Replay::observe(std::int64_t steps) {
   instant.waits = waits_;
   instant.hit_tokens = counts_.hit_tokens;
   instant.queried_tokens = counts_.queried_tokens;
-  const Shares shared = policy_->shared();
+  const Shares shared = policy_->shared([this](Slot slot) {
+    const Sequence& sequence = slots_[slot];
+    return sequence.request.tokens + std::max<std::int64_t>(0, clock_ - sequence.base_step);
+  });
   instant.shares = totals_;
   instant.shares.add(shared, -1);
   instant.shared_bytes = shared.reserved();

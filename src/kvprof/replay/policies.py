@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import lcm
 
 from kvprof._core import (
     AllocationPolicy,
@@ -19,11 +20,11 @@ from kvprof.accounting import CacheGroup, cache_groups, entry_bytes, field_bytes
 from kvprof.accounting import per_token as bytes_per_token
 from kvprof.allocation import Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.errors import UsageError
-from kvprof.layout import All, Cache, Clock, Keep, Once
+from kvprof.layout import All, Cache, CacheLayout, Clock, Keep, Once, Tail
 from kvprof.plan import AllocationPlan, Holding, PlanGroup
 from kvprof.size import Placement
 
-_NO_PREFIXES = "kvprof knows how prefixes are cached of models that keep every token in blocks only"
+_NO_PREFIXES = "prefixes are cached in blocks that several sequences can have in their block tables"
 
 
 def compiled_policy(
@@ -54,11 +55,11 @@ def compiled_policy(
     logical = [rule(group.cache, group_row_bytes(group)) for group in needed]
     match allocation:
         case Blocks(plan):
-            if prefix_tokens:
-                refuse_unshareable(needed, plan)
-            groups, pools = _block_groups(plan), _pools(plan)
+            prefix_step = prefix_step_of(plan) if prefix_tokens else 0
+            groups, pools = _block_groups(plan, placement.layout), _pools(plan)
         case Pages(page_bytes):
             _refuse_prefixes(prefix_tokens)
+            prefix_step = 0
             groups = _page_groups(kept, page_bytes)
             pools = [ReplayPool(num_blocks=capacity_bytes // page_bytes, block_bytes=page_bytes)]
         case Reserve(tokens, fit):
@@ -90,6 +91,7 @@ def compiled_policy(
             capacity_bytes=capacity_bytes,
             encoder_tokens=encoder_tokens,
             prefix_tokens=prefix_tokens,
+            prefix_step=prefix_step,
         )
     except ValueError as error:
         raise UsageError(
@@ -121,13 +123,14 @@ def unit_bytes(kept: Sequence[CacheGroup]) -> int:
     return int(bytes_per_token(kept)) or fixed_bytes(kept) or 1
 
 
-def _block_groups(plan: AllocationPlan) -> list[ReplayGroup]:
+def _block_groups(plan: AllocationPlan, layout: CacheLayout) -> list[ReplayGroup]:
     return [
-        _block_group(group, 0 if plan.shared else index) for index, group in enumerate(plan.groups)
+        _block_group(group, 0 if plan.shared else index, layout)
+        for index, group in enumerate(plan.groups)
     ]
 
 
-def _block_group(group: PlanGroup, pool: int) -> ReplayGroup:
+def _block_group(group: PlanGroup, pool: int, layout: CacheLayout) -> ReplayGroup:
     parts = []
     for part in group.parts:
         row = entry_bytes(part.cache) * len(part.layers)
@@ -149,7 +152,19 @@ def _block_group(group: PlanGroup, pool: int) -> ReplayGroup:
         filler_bytes=group.filler_bytes,
         holding=None if group.holding is None else _holding(group.holding),
         pool=pool,
+        logical=_logical_rules(group, layout),
+        checkpoints=_checkpoint_tokens(group) != 0,
     )
+
+
+def _logical_rules(group: PlanGroup, layout: CacheLayout) -> list[CacheRule]:
+    """What is needed of the group's layers: the caches of the layout that bear the same names."""
+    members = {(layer, part.cache.key) for part in group.parts for layer in part.layers}
+    layers: dict[Cache, int] = {}
+    for layer, cache in layout.caches():
+        if (layer.index, cache.key) in members:
+            layers[cache] = layers.get(cache, 0) + 1
+    return [rule(cache, entry_bytes(cache) * count) for cache, count in layers.items()]
 
 
 def _holding(held: Holding) -> ReplayHolding:
@@ -204,20 +219,51 @@ def _page_groups(kept: Sequence[CacheGroup], page_bytes: int) -> list[ReplayGrou
     ]
 
 
+def prefix_step_of(plan: AllocationPlan) -> int:
+    """Tokens of which a prefix that is found again is a multiple: what all groups can share.
+
+    vLLM kv_cache_utils.py, resolve_kv_cache_block_sizes; SGLang runtime_context.py,
+    mamba_checkpoint_grid.
+
+    Raises
+    ------
+    UsageError
+        When the engine caches no prefixes of the model.
+    """
+    if any(group.clock is Clock.ENCODER for group in plan.groups):
+        raise UsageError(
+            "--prefix-cache on: encoder positions are another's in every request, and no engine "
+            "finds them again",
+            hint="Leave --prefix-cache out.",
+        )
+    steps = []
+    for group in plan.groups:
+        match group.keep:
+            case Once():
+                steps.append(_checkpoint_tokens(group))
+            case Tail(n):
+                steps.append(n * group.entry_tokens)
+            case _:
+                steps.append(group.block_size)
+    if None in steps:
+        raise UsageError(
+            "--prefix-cache on: the engine keeps no states for prompts that share a beginning, as "
+            "it is set",
+            hint="Leave --prefix-cache out, or the engine's option that switches it off.",
+        )
+    return lcm(*(step for step in steps if step)) if any(steps) else plan.limits.block_size or 16
+
+
+def _checkpoint_tokens(group: PlanGroup) -> int | None:
+    """Where the group keeps states; without an engine's rule wherever all others can share."""
+    if group.holding is None:
+        return 1 if isinstance(group.keep, Once) else 0
+    return group.holding.checkpoint_tokens if isinstance(group.keep, Once) else 0
+
+
 def _refuse_prefixes(prefix_tokens: int) -> None:
     if prefix_tokens:
         raise UsageError(
             f"--prefix-cache on: {_NO_PREFIXES}",
             hint="Leave --prefix-cache out, or try --engine paged, vllm or sglang.",
-        )
-
-
-def refuse_unshareable(needed: Sequence[CacheGroup], plan: AllocationPlan) -> None:
-    """Raise UsageError where a block of a prompt is not the same bytes for every sequence."""
-    whole = all(isinstance(g.cache.keep, All) and g.cache.clock is Clock.DECODER for g in needed)
-    if len(plan.groups) != 1 or not whole or not isinstance(plan.groups[0].keep, All):
-        raise UsageError(
-            f"--prefix-cache on: {_NO_PREFIXES}, and this one has windows, states or encoder "
-            "positions",
-            hint="Leave --prefix-cache out.",
         )
