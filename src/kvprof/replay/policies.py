@@ -21,6 +21,7 @@ from kvprof.accounting import per_token as bytes_per_token
 from kvprof.allocation import Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.errors import UsageError
 from kvprof.layout import All, Cache, CacheLayout, Clock, Keep, Once, Tail
+from kvprof.paging import DEFAULT_BLOCK_SIZE
 from kvprof.plan import AllocationPlan, Holding, PlanGroup
 from kvprof.size import Placement
 
@@ -153,7 +154,7 @@ def _block_group(group: PlanGroup, pool: int, layout: CacheLayout) -> ReplayGrou
         holding=None if group.holding is None else _holding(group.holding),
         pool=pool,
         logical=_logical_rules(group, layout),
-        checkpoints=_checkpoint_tokens(group) != 0,
+        checkpoints=bool(_checkpoint_tokens(group)),
     )
 
 
@@ -245,20 +246,27 @@ def prefix_step_of(plan: AllocationPlan) -> int:
                 steps.append(n * group.entry_tokens)
             case _:
                 steps.append(group.block_size)
-    if None in steps:
+    if any(step is None for step in steps):
         raise UsageError(
             "--prefix-cache on: the engine keeps no states for prompts that share a beginning, as "
             "it is set",
             hint="Leave --prefix-cache out, or the engine's option that switches it off.",
         )
-    return lcm(*(step for step in steps if step)) if any(steps) else plan.limits.block_size or 16
+    if all(_keeps_states_anywhere(group) for group in plan.groups):
+        return plan.limits.block_size or DEFAULT_BLOCK_SIZE
+    return lcm(*(step for step in steps if step))
 
 
 def _checkpoint_tokens(group: PlanGroup) -> int | None:
-    """Where the group keeps states; without an engine's rule wherever all others can share."""
-    if group.holding is None:
-        return 1 if isinstance(group.keep, Once) else 0
-    return group.holding.checkpoint_tokens if isinstance(group.keep, Once) else 0
+    """At multiples of how many tokens a group of states keeps them; 0: of others."""
+    if not isinstance(group.keep, Once):
+        return 0
+    return 1 if group.holding is None else group.holding.checkpoint_tokens
+
+
+def _keeps_states_anywhere(group: PlanGroup) -> bool:
+    """Without an engine's rule states are kept wherever all other groups can share."""
+    return isinstance(group.keep, Once) and group.holding is None
 
 
 def _refuse_prefixes(prefix_tokens: int) -> None:
