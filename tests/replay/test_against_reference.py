@@ -258,7 +258,7 @@ def cached_case(architecture: str, engine: str, seed: int) -> Reference:
 def test_prefixes_of_every_engine_and_architecture(architecture: str, engine: str) -> None:
     hits = []
     with suppress(UsageError):
-        for seed in range(4):
+        for seed in range(8):
             found = cached_case(architecture, engine, seed + 100 * ENGINES.index(engine))
             hits.append(found.counts["hit_tokens"])
     assert not hits or sum(hits) > 0
@@ -315,5 +315,5 @@ def test_prefixes(engine: str, seed: int, block_size: int, share: int) -> None:
 def test_settings_of_policies(allocation: Allocation) -> None:
     case = case_of("gqa", "paged", tokens=64, max_model_len=64, memory_bytes=2**24)
     _, placement, _ = placed(case)
-    for seed in range(4):
+    for seed in range(8):
         compare(placement, allocation, 20 * 2**20 + 5, 64, seed)

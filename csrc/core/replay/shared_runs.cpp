@@ -76,11 +76,10 @@ void SharedRuns::add_user(std::uint32_t run, Slot slot) {
 }
 
 void SharedRuns::remove(std::uint32_t run) {
-  Run& gone = runs_[run];
-  for (std::int64_t i = gone.live; i < gone.end(); ++i) {
-    run_of_[gone.blocks[static_cast<std::size_t>(i - gone.first)]] = none;
+  for (const BlockId block : runs_[run].blocks) {
+    if (run_of_[block] == run) run_of_[block] = none;
   }
-  gone = {};
+  runs_[run] = {};
   unused_runs_.push_back(run);
 }
 
