@@ -1,4 +1,4 @@
-"""Prefix hits of vLLM's own KVCacheManager beside those of a replay: tokens found, request by request.
+"""Prefix hits of vLLM's own KVCacheManager beside those of a replay, request by request.
 
 Requests of a trace come one after the other; each is computed, and ends, before the next arrives.
 vLLM (``--vllm``, an unpacked source distribution) computes its prompt in parts that end where its

@@ -280,9 +280,7 @@ class BlocksMemory:
         seen = self.longest(asked, full, most) if full else 0
         found = [self.keys_of(asked, g, hit) for g in groups]
         tables = self.needed(asked.tokens)
-        mine = [
-            {b: key for b, key in found[g].items() if b in tables[g]} for g in groups
-        ]
+        mine = [{b: key for b, key in found[g].items() if b in tables[g]} for g in groups]
         more = [
             len(tables[g]) - sum(bool(self.known[key]) for key in mine[g].values()) for g in groups
         ]
@@ -324,23 +322,24 @@ class BlocksMemory:
             if b >= 0 and b < hit // plan.block_size:
                 continue
             if b in self.tables[name][group]:
-                if b in self.mine[name][group] or self.known.get(key):
-                    continue
-                if key in self.known:
-                    self.unused.remove(key)
-                self.known[key] = [name]
-                self.mine[name][group][b] = key
-            elif key in self.known:
-                if not self.known[key] and key not in left:
-                    self.unused.remove(key)
-                    self.unused.append(key)
-            else:
+                self.remember_held(name, group, b, key)
+            elif self.known.get(key) == [] and key not in left:
+                self.unused.remove(key)
+                self.unused.append(key)
+            elif key not in self.known:
                 pool = self.pool_of(group)
-                if self.free(pool) - len(left) <= 0 and not self.evict_one(pool):
-                    continue
-                self.known[key] = []
-                left.append(key)
+                if self.free(pool) - len(left) > 0 or self.evict_one(pool):
+                    self.known[key] = []
+                    left.append(key)
         self.unused += reversed(left)
+
+    def remember_held(self, name: int, group: int, block: int, key: Key) -> None:
+        if block in self.mine[name][group] or self.known.get(key):
+            return
+        if key in self.known:
+            self.unused.remove(key)
+        self.known[key] = [name]
+        self.mine[name][group][block] = key
 
     def evict_one(self, pool: int) -> bool:
         oldest = next((key for key in self.unused if self.pool_of(key[0]) == pool), None)

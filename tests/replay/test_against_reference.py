@@ -234,7 +234,8 @@ def cached_case(architecture: str, engine: str, seed: int) -> Reference:
     case = Case(model, registry().engine(engine).what, Request(**shape))  # type: ignore[arg-type]
     _, placement, allocation = placed(case)
     assert isinstance(allocation, Blocks)
-    longest = max(90, 3 * prefix_step_of(allocation.plan))
+    step = prefix_step_of(allocation.plan)
+    longest = max(90, 3 * step, min(6 * step, 400))
     if engine == "sglang" and any(isinstance(g.keep, Last) for g in allocation.plan.groups):
         longest += 3 * 128  # what leaves a window goes so many tokens at a time
     shape = {"tokens": longest, "max_model_len": longest}

@@ -136,7 +136,8 @@ void GroupPlan::add_full_part(const PartPlan& part, const Lengths& at, const Blo
     return;
   }
   const RowRange range{blocks.first * part.rows_per_block, blocks.end * part.rows_per_block};
-  needed.first = std::max(needed.first, rows(at).first * rule.entry_tokens / part.cache.entry_tokens);
+  needed.first =
+      std::max(needed.first, rows(at).first * rule.entry_tokens / part.cache.entry_tokens);
   const std::int64_t kept = overlap(needed, range).size();
   const std::int64_t before = overlap({range.first, needed.first}, range).size();
   shares[convention_share] += kept * bytes;

@@ -64,8 +64,8 @@ struct GroupPlan {
   /// of them is logical is not the group's to say.
   void add_shares(const Lengths& at, Shares& shares) const;
 
-  /// Add what the bytes of some of those blocks are, all of whose tokens are there; of rows that are
-  /// needed, those that are logical.
+  /// Add what the bytes of some of those blocks are, all of whose tokens are there; of rows that
+  /// are needed, those that are logical.
   void add_full_blocks(const Lengths& at, const Blocks& blocks, Shares& shares) const;
 
   /// Whether a full block is the same to a sequence of any length.

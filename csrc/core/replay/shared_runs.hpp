@@ -74,7 +74,7 @@ class SharedRuns {
 
   std::vector<Run> runs_;
   std::vector<std::uint32_t> unused_runs_;
-  std::vector<std::uint32_t> run_of_;  ///< [blocks]
+  std::vector<std::uint32_t> run_of_;                ///< [blocks]
   std::vector<std::vector<std::uint32_t>> runs_of_;  ///< [slots]
   std::size_t num_shared_ = 0;
 };
