@@ -69,7 +69,8 @@ GroupPlan make_group(const CacheRule& rule, const std::vector<PartPlan>& parts,
                      const py::object& rows_per_block, const py::object& block_tokens,
                      const py::object& row_units, const py::object& filler_bytes,
                      const HoldingPlan* holding, const py::object& pool,
-                     const py::object& ids_per_block) {
+                     const py::object& ids_per_block, const std::vector<CacheRule>& logical,
+                     bool checkpoints) {
   GroupPlan group;
   group.rule = rule;
   group.parts = parts;
@@ -80,6 +81,8 @@ GroupPlan make_group(const CacheRule& rule, const std::vector<PartPlan>& parts,
   if (holding != nullptr) group.holding = *holding;
   group.pool = static_cast<std::size_t>(count("pool", pool));
   group.ids_per_block = count("ids_per_block", ids_per_block, 1);
+  group.logical = logical;
+  group.checkpoints = checkpoints;
   return group;
 }
 
@@ -91,13 +94,15 @@ PoolPlan make_pool(const py::object& num_blocks, const py::object& block_bytes,
 
 PolicyObject blocks_policy(const std::vector<GroupPlan>& groups, const std::vector<PoolPlan>& pools,
                            const std::vector<CacheRule>& logical, const py::object& capacity_bytes,
-                           const py::object& encoder_tokens, const py::object& prefix_tokens) {
+                           const py::object& encoder_tokens, const py::object& prefix_tokens,
+                           const py::object& prefix_step) {
   BlocksPlan plan{groups,
                   pools,
                   {logical},
                   bytes("capacity_bytes", capacity_bytes),
                   count("encoder_tokens", encoder_tokens),
-                  count("prefix_tokens", prefix_tokens)};
+                  count("prefix_tokens", prefix_tokens),
+                  count("prefix_step", prefix_step)};
   return {std::make_unique<BlocksPolicy>(std::move(plan))};
 }
 
@@ -149,7 +154,8 @@ void bind_rules(py::module_& module) {
       .def(py::init(&make_group), py::kw_only(), py::arg("rule"), py::arg("parts"),
            py::arg("rows_per_block"), py::arg("block_tokens"), py::arg("row_units") = 1,
            py::arg("filler_bytes") = 0, py::arg("holding") = nullptr, py::arg("pool"),
-           py::arg("ids_per_block") = 1);
+           py::arg("ids_per_block") = 1, py::arg("logical") = std::vector<CacheRule>{},
+           py::arg("checkpoints") = false);
   py::class_<PoolPlan>(module, "ReplayPool", py::is_final(), "Blocks of one size.")
       .def(py::init(&make_pool), py::kw_only(), py::arg("num_blocks"), py::arg("block_bytes"),
            py::arg("reserved_blocks") = 0);
@@ -163,7 +169,7 @@ void bind_policies(py::module_& module) {
                            "How memory is allocated; a replay takes it.");
   module.def("blocks_policy", &blocks_policy, py::kw_only(), py::arg("groups"), py::arg("pools"),
              py::arg("logical"), py::arg("capacity_bytes"), py::arg("encoder_tokens") = 0,
-             py::arg("prefix_tokens") = 0);
+             py::arg("prefix_tokens") = 0, py::arg("prefix_step") = 0);
   module.def("reserve_policy", &reserve_policy, py::kw_only(), py::arg("kept"), py::arg("logical"),
              py::arg("reserve"), py::arg("fit"), py::arg("unit_bytes"), py::arg("longest_tokens"),
              py::arg("capacity_bytes"), py::arg("encoder_tokens") = 0);

@@ -33,6 +33,7 @@ POLICY = "slots"
 SPARSE_PAGE_TOKENS = 64
 _EVICTION_INTERVAL = 128
 _STATE_SLOTS_OF_A_REQUEST = 3
+_STATE_CHUNK_TOKENS = 64
 _WINDOWED_TYPES = (
     *("llama4", "gpt_oss", "granite_swa", "granitemoe_swa", "iquest_q1", "mimo_v2", "step3p5"),
     *("step3p7", "gemma4", "diffusion_gemma", "embedding_gemma2", "laguna", "mellum"),
@@ -67,7 +68,7 @@ class Sglang:
                 hint="Leave --speculative out, or try --engine vllm.",
             )
         pools = _pools(found, layout, limits)
-        groups = tuple(_plan_group(pool, limits) for pool in pools)
+        groups = tuple(_plan_group(pool, layout, limits) for pool in pools)
         plan = AllocationPlan(POLICY, groups, limits)
         if limits.memory_bytes is None:
             return plan
@@ -135,7 +136,7 @@ def _page_tokens(found: Sequence[CacheGroup], limits: Limits) -> int:
     return SPARSE_PAGE_TOKENS
 
 
-def _plan_group(pool: _Pool, limits: Limits) -> PlanGroup:
+def _plan_group(pool: _Pool, layout: CacheLayout, limits: Limits) -> PlanGroup:
     state = isinstance(pool.keep, Once)
     rows = 1 if state else pool.page_tokens
     first = pool.members[0].cache
@@ -161,8 +162,17 @@ def _plan_group(pool: _Pool, limits: Limits) -> PlanGroup:
             in_flight_tokens=_EVICTION_INTERVAL,
             window_step=_EVICTION_INTERVAL,
             planned_state_blocks=slots,
+            checkpoint_tokens=_checkpoint_tokens(layout) if slots > 1 else None,
         ),
     )
+
+
+def _checkpoint_tokens(layout: CacheLayout) -> int:
+    """Where states are kept for prompts that share a beginning (mamba_cache_chunk_size)."""
+    config = None if layout.bound is None else layout.bound.config
+    if config is None or not config.has("mamba_chunk_size"):
+        return _STATE_CHUNK_TOKENS
+    return config.integer("mamba_chunk_size", minimum=1)
 
 
 def _pool_blocks(groups: Sequence[PlanGroup], limits: Limits, memory_bytes: int) -> list[int]:

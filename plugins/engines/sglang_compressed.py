@@ -115,6 +115,7 @@ def _plan_group(keep: Keep, members: Sequence[CacheGroup], limits: Limits) -> Pl
             in_flight_tokens=limits.speculative,
             retained_tokens=_retained(keep, limits) if isinstance(keep, Last) else 0,
             window_step=PAGE_TOKENS if isinstance(keep, Last) else 0,
+            checkpoint_tokens=0,  # groups are whole where a page ends
         ),
     )
 

@@ -134,6 +134,7 @@ def _holding(cache: Cache, layout: CacheLayout, limits: Limits, states: StatePag
         retained_tokens=_retained(layout, limits.speculative),
         state_blocks=1 + limits.speculative,
         planned_state_blocks=planned,
+        checkpoint_tokens=states.checkpoint_tokens,
     )
 
 

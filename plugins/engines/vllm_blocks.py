@@ -44,6 +44,7 @@ class StatePages(Struct, frozen=True):
     state_block_size: int
     page_bytes: int | None = None
     cached_by_prefix: bool = False
+    checkpoint_tokens: int | None = None
 
     @property
     def blown_up(self) -> bool:
@@ -89,9 +90,10 @@ def state_pages(layout: CacheLayout, caches: Sequence[Cache], limits: Limits) ->
     base = _base_block_size(layout, caches, limits)
     states = [cache for cache in caches if isinstance(cache.keep, Once)]
     attention = [cache for cache in caches if not isinstance(cache.keep, Once)]
-    if not states or not attention:
-        return StatePages(base, base, limits.max_model_len)
     by_prefix = PREFIX_CACHING.chosen(limits) == "on"
+    if not states or not attention:
+        checkpoints = base if by_prefix else None
+        return StatePages(base, base, limits.max_model_len, checkpoint_tokens=checkpoints)
     alignment = max(_kernel_block_size(layout, caches), base)
     if any(map(is_latent, attention)):
         alignment = max(alignment, _LATENT_ALIGNMENT)
@@ -106,6 +108,7 @@ def state_pages(layout: CacheLayout, caches: Sequence[Cache], limits: Limits) ->
         block_size if by_prefix else limits.max_model_len,
         block_size * token_bytes,
         by_prefix,
+        block_size if by_prefix else None,
     )
 
 

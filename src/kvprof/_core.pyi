@@ -440,7 +440,8 @@ class ReplayGroup:
     """Layers that share a block table.
 
     A block holds ``rows_per_block`` units, of which a row takes ``row_units``; it is
-    ``ids_per_block`` ids of the pool.
+    ``ids_per_block`` ids of the pool. For a cache of prefixes, ``logical`` is what its layers need,
+    and ``checkpoints`` says that its states are kept where a prefix ends.
     """
 
     def __init__(
@@ -455,6 +456,8 @@ class ReplayGroup:
         holding: ReplayHolding | None = None,
         pool: int,
         ids_per_block: int = 1,
+        logical: Sequence[CacheRule] = (),
+        checkpoints: bool = False,
     ) -> None: ...
 
 @final
@@ -475,8 +478,13 @@ def blocks_policy(
     capacity_bytes: int,
     encoder_tokens: int = 0,
     prefix_tokens: int = 0,
+    prefix_step: int = 0,
 ) -> AllocationPolicy:
-    """Block tables over pools; prefixes are cached where ``prefix_tokens`` is not 0."""
+    """Block tables over pools.
+
+    Prefixes are cached where ``prefix_tokens`` is not 0, and found again up to multiples of
+    ``prefix_step``.
+    """
 
 def reserve_policy(
     *,

@@ -50,6 +50,9 @@ class Holding(Struct, frozen=True):
         or more; 0: as soon as they have left.
     state_blocks, planned_state_blocks
         Blocks of a state that are held, and that are planned for.
+    checkpoint_tokens
+        A state is kept at multiples of so many tokens, for prompts that share a beginning; 0: at
+        such an end there is none, None: it is not kept.
     """
 
     lookahead_tokens: int = 0
@@ -59,6 +62,7 @@ class Holding(Struct, frozen=True):
     window_step: int = 0
     state_blocks: int = 1
     planned_state_blocks: int = 1
+    checkpoint_tokens: int | None = None
 
 
 class PlanGroup(Struct, frozen=True):

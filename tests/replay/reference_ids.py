@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from .reference import Asked, BlocksMemory, Reference
+from .reference import Asked, BlocksMemory, Key, Reference
 
 Ids = list[list[int]]
 """Of one sequence: in each group the ids of its blocks, in their order."""
@@ -14,11 +14,14 @@ Ids = list[list[int]]
 
 @dataclass
 class NumberedMemory(BlocksMemory):
-    """Which block is which: what was freed last comes first, then what was never used."""
+    """Which block is which: what was freed last comes first, then what was never used.
+
+    Prefixes only of one group that keeps every token.
+    """
 
     ids: dict[int, list[dict[int, int]]] = field(default_factory=dict)
     """Of each sequence and group: block of the sequence to id."""
-    cached: dict[tuple[int, int], int] = field(default_factory=dict)
+    cached: dict[Key, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -27,9 +30,6 @@ class NumberedMemory(BlocksMemory):
         self.ends = [nulls + size for size in self.sizes]
         self.freed: list[list[int]] = [[] for _ in self.sizes]
 
-    def pool_of(self, group: int) -> int:
-        return 0 if self.plan.shared else group
-
     def pop(self, pool: int) -> int:
         if self.freed[pool]:
             return self.freed[pool].pop()
@@ -37,47 +37,60 @@ class NumberedMemory(BlocksMemory):
         assert self.fresh[pool] <= self.ends[pool]
         return self.fresh[pool] - 1
 
-    def admit(self, name: int, asked: Asked, *, cached: bool) -> int | None:
-        hit = super().admit(name, asked, cached=cached)
-        if hit is None:
-            return None
-        self.ids[name] = [{} for _ in self.plan.groups]
-        for key in self.mine[name][: hit // self.plan.groups[0].block_size if hit else 0]:
-            self.ids[name][0][len(self.ids[name][0])] = self.cached[key]
-        self.take(name)
-        for key in self.mine[name]:
-            self.cached.setdefault(key, self.ids[name][0][self.place(key)])
-        return hit
-
-    def place(self, key: tuple[int, int]) -> int:
-        return key[1] // self.plan.groups[0].block_size - 1
-
-    def evict(self) -> None:
-        unused = self.unused()
-        super().evict()
-        self.freed[0] += [self.cached.pop(key) for key in unused if key not in self.known]
-
     def take(self, name: int) -> None:
         for group, held in enumerate(self.tables[name]):
             for block in sorted(held - set(self.ids[name][group])):
                 self.ids[name][group][block] = self.pop(self.pool_of(group))
 
+    def begin(self, name: int) -> None:
+        """The blocks that were found, and others behind them."""
+        if name not in self.ids:
+            self.ids[name] = [
+                {block: self.cached[key] for block, key in mine.items()} for mine in self.mine[name]
+            ]
+            self.take(name)
+
+    def admit(self, name: int, asked: Asked, *, cached: bool) -> int | None:
+        hit = super().admit(name, asked, cached=cached)
+        if hit is not None:
+            self.begin(name)
+        return hit
+
+    def remember(self, name: int, asked: Asked, group: int, hit: int, junction: int) -> None:
+        self.begin(name)
+        super().remember(name, asked, group, hit, junction)
+
+    def remember_held(self, name: int, group: int, block: int, key: Key) -> None:
+        before = self.mine[name][group].get(block)
+        super().remember_held(name, group, block, key)
+        if before is None and block in self.mine[name][group]:
+            if key in self.cached:  # nobody used it
+                self.freed[self.pool_of(group)].append(self.cached[key])
+            self.cached[key] = self.ids[name][group][block]
+
+    def evict_one(self, pool: int) -> bool:
+        before = list(self.unused)
+        found = super().evict_one(pool)
+        self.freed[pool] += [self.cached.pop(key) for key in before if key not in self.known]
+        return found
+
+    def give(self, name: int, group: int, blocks: set[int]) -> None:
+        mine = dict(self.mine[name][group])
+        super().give(name, group, blocks)
+        for block in sorted(blocks, reverse=bool(self.prefix_tokens)):
+            freed = self.ids[name][group].pop(block)
+            if block not in mine:
+                self.freed[self.pool_of(group)].append(freed)
+
     def grow(self, name: int, tokens: int) -> bool:
         if not super().grow(name, tokens):
             return False
-        for group, held in enumerate(self.tables[name]):
-            for block in sorted(set(self.ids[name][group]) - held):
-                self.freed[self.pool_of(group)].append(self.ids[name][group].pop(block))
         self.take(name)
         return True
 
     def release(self, name: int) -> None:
-        kept = {self.place(key) for key in self.mine[name]}
         super().release(name)
-        for group, blocks in enumerate(self.ids.pop(name)):
-            order = sorted(blocks, reverse=bool(self.prefix_tokens))
-            stays = kept if group == 0 else set()
-            self.freed[self.pool_of(group)] += [blocks[b] for b in order if b not in stays]
+        del self.ids[name]
 
     def table(self, name: int) -> Ids:
         return [[blocks[b] for b in sorted(blocks)] for blocks in self.ids[name]]
@@ -90,7 +103,7 @@ class NumberedMemory(BlocksMemory):
             [
                 *reversed(freed),
                 *range(self.fresh[pool], self.ends[pool]),
-                *(self.cached[key] for key in self.unused()),
+                *(self.cached[key] for key in self.unused),
             ]
             for pool, freed in enumerate(self.freed)
         ]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kvprof._core import REPLAY_COLUMNS, Replay
 from kvprof.accounting import cache_groups, logical_bytes, step_traffic
@@ -15,12 +16,12 @@ from kvprof.allocated import unit_bytes
 from kvprof.allocation import PAGE_BYTES, Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.case import Case
 from kvprof.errors import UsageError
-from kvprof.layout import CacheLayout
-from kvprof.model import reference_model
+from kvprof.layout import Cache, CacheLayout, Chunk, Last
+from kvprof.model import Model, reference_model
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
 from kvprof.replay.pace import step_moves
-from kvprof.replay.policies import compiled_policy
+from kvprof.replay.policies import compiled_policy, prefix_step_of
 from kvprof.replay.run import allocation_of
 from kvprof.size import Placement, Request, place
 
@@ -65,10 +66,10 @@ def requests_of(seed: int, longest: int, *, hashed: bool = False, apart: int = 1
     for _ in range(count):
         step += int(random.choice([0, 0, 1, 5, 40])) * apart
         prompt = int(random.integers(1, longest * 3 // 4))
-        output = int(random.integers(0, longest - prompt + 4))
+        output = int(random.integers(0, min(longest - prompt + 4, 60 if hashed else longest)))
         hashes: tuple[int, ...] = ()
         if hashed:  # prompts that begin alike, in hashes of 8 tokens, up to some block
-            kind, common = int(random.integers(0, 3)), int(random.integers(0, 8))
+            kind, common = int(random.integers(0, 3)), int(random.integers(0, longest // 10))
             blocks = -(-prompt // 8)
             hashes = tuple(
                 1000 * kind + i if i < common else 10**6 + 1000 * len(asked) + i
@@ -278,6 +279,73 @@ def test_memory_time(architecture: str) -> None:
         assert run_case(architecture, "paged", seed, step_ticks=(0, 1000, 10**7)[seed])
 
 
+def narrowed(model: Model) -> Model:
+    """The same with windows and chunks that a short prompt leaves."""
+
+    def narrow(cache: Cache) -> Cache:
+        match cache.keep:
+            case Last(n) if n > 128:
+                return replace(cache, keep=Last(24))
+            case Chunk(n) if n > 128:
+                return replace(cache, keep=Chunk(32))
+        return cache
+
+    layers = tuple(
+        replace(layer, owns=tuple(map(narrow, layer.owns))) for layer in model.layout.layers
+    )
+    return replace(model, layout=replace(model.layout, layers=layers))
+
+
+def cached_case(architecture: str, engine: str, seed: int) -> Reference:
+    """Prefixes in a memory for a few sequences; what is found must be what it should."""
+    random = np.random.default_rng(seed)
+    model = narrowed(reference_model(architecture))
+    shape: dict[str, object] = {"tokens": 90, "max_model_len": 90}
+    case = Case(model, registry().engine(engine).what, Request(**shape))  # type: ignore[arg-type]
+    _, placement, allocation = placed(case)
+    assert isinstance(allocation, Blocks)
+    step = prefix_step_of(allocation.plan)
+    longest = max(90, 3 * step, min(6 * step, 400))
+    if engine == "sglang" and any(isinstance(g.keep, Last) for g in allocation.plan.groups):
+        longest += 3 * 128  # what leaves a window goes so many tokens at a time
+    shape = {"tokens": longest, "max_model_len": longest}
+    case = Case(model, case.engine, Request(**shape))  # type: ignore[arg-type]
+    _, placement, allocation = placed(case)
+    share = float(random.choice([1.1, 2.6, 9.0]))
+    capacity = int(need_bytes(allocation, placement, longest) * share) + int(random.integers(0, 99))
+    while True:  # what SGLang sets apart of a model may be more
+        case = Case(model, case.engine, Request(**shape, memory_bytes=capacity))  # type: ignore[arg-type]
+        _, placement, allocation = placed(case)
+        if all(group.num_blocks for group in allocation.plan.groups):  # type: ignore[union-attr]
+            break
+        capacity *= 2
+    swaps, prefill = bool(random.integers(0, 2)), int(random.choice([0, 0, 7]))
+    given = {"swaps": swaps, "prefill": prefill, "prefix_tokens": 8}
+    return compare(placement, allocation, capacity, longest, seed, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("engine", ["paged", "vllm", "sglang"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_prefixes_of_every_engine_and_architecture(architecture: str, engine: str) -> None:
+    hits = []
+    with suppress(UsageError):
+        for seed in range(8):
+            found = cached_case(architecture, engine, seed + 100 * ENGINES.index(engine))
+            hits.append(found.counts["hit_tokens"])
+    assert not hits or sum(hits) > 0
+
+
+@given(
+    st.sampled_from(["paged", "vllm", "sglang"]),
+    st.sampled_from(["sliding", "chunked", "hybrid", "compressed", "rg_lru", "shared", "zamba"]),
+    st.integers(0, 2**32),
+)
+@settings(max_examples=25, deadline=None)
+def test_prefixes_of_random_traffic(engine: str, architecture: str, seed: int) -> None:
+    with suppress(UsageError):
+        cached_case(architecture, engine, seed)
+
+
 def test_most_engines_take_most_architectures() -> None:
     taken = 0
     for architecture in ARCHITECTURES:
@@ -318,5 +386,5 @@ def test_prefixes(engine: str, seed: int, block_size: int, share: int) -> None:
 def test_settings_of_policies(allocation: Allocation) -> None:
     case = case_of("gqa", "paged", tokens=64, max_model_len=64, memory_bytes=2**24)
     _, placement, _ = placed(case)
-    for seed in range(4):
+    for seed in range(8):
         compare(placement, allocation, 20 * 2**20 + 5, 64, seed)

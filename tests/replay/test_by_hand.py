@@ -199,6 +199,75 @@ def test_shared_blocks_count_once() -> None:
     assert found.bytes.logical == (33 + 1) * TOKEN
 
 
+def hashes(*runs: tuple[int, int]) -> tuple[int, ...]:
+    """One hash for each block of 16 tokens, from runs ``(first, count)``."""
+    return tuple(first + i for first, count in runs for i in range(count))
+
+
+@pytest.mark.parametrize("engine", ["paged", "vllm"])
+@pytest.mark.parametrize("model", ["gpt-oss-20b", "lfm2-1.2b"])
+def test_a_window_or_a_state_is_there_at_the_end_of_a_prompt_and_where_prompts_part(
+    engine: str, model: str
+) -> None:
+    # A window of 128 tokens, or a state, beside layers of all tokens, in blocks of 16.
+    pace = Pace(decode_tokens_per_s=1.0, prefix_cache=True)
+    rows = (
+        (0.0, 400, 0, hashes((0, 25))),
+        # The last token is computed: 384 of 400, which the first prompt left a window and a state
+        # for.
+        (2.0, 400, 0, hashes((0, 25))),
+        # Parts from it after 256 tokens: all tokens are there up to 256, but no window and no state
+        # of 256 tokens, so nothing is found; it leaves them.
+        (4.0, 300, 0, hashes((0, 16), (100, 3))),
+        (6.0, 300, 0, hashes((0, 16), (200, 3))),  # finds 256
+        (8.0, 300, 0, hashes((0, 16), (200, 3))),  # finds 288: 299 in whole blocks
+        (10.0, 300, 0, hashes((0, 8), (300, 11))),  # 128 tokens of all layers, but no window
+    )
+    found = run(engine, *rows, memory=2**32, model=model, pace=pace)  # type: ignore[arg-type]
+    assert found.hit_rate == (384 + 256 + 288) / (2 * 400 + 4 * 300)
+
+
+def test_a_chunk_is_needed_from_where_it_begins() -> None:
+    # Llama 4 Scout sees 8,192 tokens in three of four layers: at 8,192 it needs none of them. All
+    # blocks of both prompts are kept, so 8,224 tokens are found of 8,225 and of 8,240.
+    pace = Pace(decode_tokens_per_s=1.0, prefix_cache=True)
+    shared = hashes((0, 514))
+    rows = (
+        (0.0, 8225, 0, shared),
+        (2.0, 8225, 0, shared),
+        (4.0, 8240, 0, hashes((0, 514), (900, 1))),
+        (6.0, 8300, 0, hashes((0, 512), (700, 6))),  # parts where the chunk ends
+    )
+    found = run("vllm", *rows, memory=2**35, model="llama-4-scout", pace=pace)  # type: ignore[arg-type]
+    assert found.hit_rate == (2 * 8224 + 8192) / (2 * 8225 + 8240 + 8300)
+
+
+def test_a_window_that_two_sequences_share_counts_once() -> None:
+    # gpt-oss 20b: 12 layers with all tokens and 12 with a window of 128, 2,048 B a token and layer.
+    pace = Pace(decode_tokens_per_s=1.0, prefix_cache=True)
+    rows = ((0.0, 400, 0, hashes((0, 25))), (0.0, 410, 0, hashes((0, 25))))
+    found = run("paged", *rows, memory=2**32, model="gpt-oss-20b", pace=pace)  # type: ignore[arg-type]
+    row = 12 * 2048
+    # The second finds 384 tokens. Of them the first, in blocks from 272 (400 - 128) on, and the
+    # second, in blocks from 272 on too (282 = 410 - 128 is in that block), hold 112 of windows.
+    assert found.bytes.shared == (384 + 112) * row
+    # The first needs 400 and 128; the second 26 more of all tokens, and of windows from 384 on 26.
+    assert found.bytes.logical == (400 + 128 + 26 + 26) * row
+    # Two tables of all tokens end 0 and 6 slots after the last token; so do those of windows. What
+    # the second has left, the first needs.
+    assert {name: size for name, size in found.waste.items() if size} == {"tail": 2 * 6 * row}
+
+
+def test_what_nobody_finds_again_is_an_error() -> None:
+    pace = Pace(decode_tokens_per_s=1.0, prefix_cache=True)
+    rows = ((0.0, 33, 0, (1, 2)),)
+    off = (("vllm", "prefix_caching", "off"),)
+    with pytest.raises(UsageError, match="keeps no states"):
+        run("vllm", *rows, memory=2**34, model="jamba-mini-1.5", pace=pace, engine_options=off)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="encoder"):
+        run("paged", *rows, memory=2**34, model="llama-3.2-11b-vision", pace=pace)  # type: ignore[arg-type]
+
+
 def test_a_pool_that_is_full_leaves_another_idle() -> None:
     # SGLang's states of Jamba have 0.9 of what tokens have; short sequences use up the states.
     rows = [(0.0, 8, 8)] * 400

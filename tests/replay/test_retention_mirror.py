@@ -77,7 +77,7 @@ def test_the_blocks_of_a_sequence_at_any_length(
         longest_tokens=2000,
         encoder_tokens=encoder_tokens,
     )
-    loop = Replay(policy, steps_per_s=1.0, jumps=jumps, until_step=step)
+    loop = Replay(policy, ticks_per_s=1.0, jumps=jumps, until_tick=step)
     loop.feed(
         arrival_s=np.zeros(1),
         prompt_tokens=np.array([prompt]),
@@ -87,9 +87,9 @@ def test_the_blocks_of_a_sequence_at_any_length(
     )
     loop.finish()
     # A block lasts from one event to the next, at which the loop may stop later than it was asked.
-    if loop.now["step"] > output or not loop.stopped:
+    if loop.now["tick"] > output or not loop.stopped:
         return
-    tokens = prompt + loop.now["step"]
+    tokens = prompt + loop.now["tick"]
     (ids,) = loop.block_tables(0)
     expected = group.blocks(tokens, encoder_tokens)
     assert loop.live_tokens.tolist() == [tokens]

@@ -8,7 +8,10 @@
 namespace kvprof {
 
 BlocksPolicy::BlocksPolicy(BlocksPlan plan)
-    : plan_(std::move(plan)), needed_(plan_.pools.size()), used_(plan_.groups.size()) {
+    : plan_(std::move(plan)),
+      needed_(plan_.pools.size()),
+      used_(plan_.groups.size()),
+      unused_(plan_.groups.size()) {
   remainder_bytes_ = plan_.capacity_bytes;
   pools_.reserve(plan_.pools.size());
   for (const PoolPlan& pool : plan_.pools) {
@@ -23,30 +26,17 @@ BlocksPolicy::BlocksPolicy(BlocksPlan plan)
   for (const GroupPlan& group : plan_.groups) {
     if (group.pool >= pools_.size()) throw std::invalid_argument("a group's pool is not there");
   }
-  if (plan_.prefix_tokens > 0) {
-    if (plan_.groups.size() != 1 || plan_.groups[0].rule.keep != Keep::all ||
-        plan_.groups[0].ids_per_block != 1) {
-      throw std::invalid_argument("prefixes are cached of one group that keeps every token");
-    }
-    prefixes_.emplace(pools_[plan_.groups[0].pool]);
-    const GroupPlan& group = plan_.groups[0];
-    GroupPlan needed = group;
-    needed.holding = {};
-    needed.add_shares({group.block_tokens, plan_.encoder_tokens}, full_block_);
-    const std::int64_t logical = plan_.logical.bytes({group.block_tokens, plan_.encoder_tokens});
-    full_block_[logical_share] += logical;
-    full_block_[convention_share] -= logical;
-  }
+  if (plan_.prefix_tokens > 0) prefixes_.emplace(plan_, pools_, operations_);
 }
 
 std::uint64_t BlocksPolicy::available(std::size_t pool) const {
-  return pools_[pool].num_free() + (prefixes_ ? prefixes_->num_unused() : 0);
+  return pools_[pool].num_free() + (prefixes_ ? prefixes_->num_unused(pool) : 0);
 }
 
 bool BlocksPolicy::fits(std::int64_t tokens) const {
   std::vector<std::int64_t> needed(pools_.size());
   for (const GroupPlan& group : plan_.groups) {
-    needed[group.pool] += group.blocks(at(tokens)).size() * group.ids_per_block;
+    needed[group.pool] += group.blocks(plan_.at(tokens)).size() * group.ids_per_block;
   }
   for (std::size_t i = 0; i < needed.size(); ++i) {
     if (needed[i] > plan_.pools[i].num_blocks - plan_.pools[i].reserved_blocks) return false;
@@ -68,12 +58,12 @@ bool BlocksPolicy::check_needed() {
   return true;
 }
 
-void BlocksPolicy::take(std::size_t group, Table& table, std::int64_t count) {
+void BlocksPolicy::take(std::size_t group, HeldBlocks& table, std::int64_t count) {
   if (count == 0) return;
   used_[group] += count;
   const std::size_t pool = plan_.groups[group].pool;
   const auto more = static_cast<std::size_t>(count);
-  while (prefixes_ && pools_[pool].num_free() < more) prefixes_->evict();
+  if (prefixes_) prefixes_->make_room(pool, more);
   const std::size_t old = table.ids.size();
   table.ids.resize(old + more);
   pools_[pool].allocate({table.ids.data() + old, more});
@@ -81,135 +71,116 @@ void BlocksPolicy::take(std::size_t group, Table& table, std::int64_t count) {
 }
 
 std::vector<BlockId> BlocksPolicy::take_all(std::size_t pool) {
-  Table all;
-  for (std::uint64_t left = available(pool); left > 0; --left) take(pool, all, 1);
-  return all.ids;
+  std::vector<BlockId> all(available(pool));
+  for (BlockId& id : all) {
+    if (prefixes_) prefixes_->make_room(pool, 1);
+    pools_[pool].allocate({&id, 1});
+  }
+  return all;
 }
 
-void BlocksPolicy::give_back(std::size_t group, BlockId block) {
-  ++operations_;
-  if (!prefixes_ || !prefixes_->holds(block)) {
-    pools_[plan_.groups[group].pool].free({&block, 1});
-    --used_[group];
-    return;
-  }
-  if (prefixes_->users(block) > 1) {
-    --extra_users_;
-  } else {
-    --used_[group];
-  }
-  prefixes_->drop(block);
+void BlocksPolicy::give_back(std::size_t group, BlockId block, std::int64_t index) {
+  if (prefixes_->frees(group, block)) --used_[group];
+  prefixes_->give_back(group, block, index);
 }
 
-void BlocksPolicy::drop_front(std::size_t group, Table& table, std::int64_t first) {
+void BlocksPolicy::drop_front(std::size_t group, HeldBlocks& table, std::int64_t first) {
   const GroupPlan& plan = plan_.groups[group];
   const std::int64_t gone = std::min(first, table.blocks.end) - table.blocks.first;
   if (gone <= 0) return;
   const auto ids = static_cast<std::size_t>(gone * plan.ids_per_block);
-  pools_[plan.pool].free({table.ids.data(), ids});
-  used_[group] -= static_cast<std::int64_t>(ids);
-  operations_ += ids;
+  if (prefixes_) {
+    for (std::size_t i = ids; i-- > 0;) {
+      give_back(group, table.ids[i], table.blocks.first + static_cast<std::int64_t>(i));
+    }
+  } else {
+    pools_[plan.pool].free({table.ids.data(), ids});
+    used_[group] -= static_cast<std::int64_t>(ids);
+    operations_ += ids;
+  }
   table.ids.erase(table.ids.begin(), table.ids.begin() + static_cast<std::ptrdiff_t>(ids));
+}
+
+std::int64_t BlocksPolicy::num_freed(std::size_t group, const HeldBlocks& table,
+                                     std::int64_t first) const {
+  const std::int64_t gone = std::min(first, table.blocks.end) - table.blocks.first;
+  if (gone <= 0) return 0;
+  if (!prefixes_) return gone * plan_.groups[group].ids_per_block;
+  return std::count_if(table.ids.begin(), table.ids.begin() + static_cast<std::ptrdiff_t>(gone),
+                       [&](BlockId block) { return prefixes_->frees(group, block); });
 }
 
 std::int64_t BlocksPolicy::admit(Slot slot, const Demand& demand) {
   const std::size_t count = plan_.groups.size();
   if (tables_.size() < (slot + 1) * count) tables_.resize((slot + 1) * count);
-  if (prefixes_) {
-    std::int64_t cached_tokens = 0;
-    return admit_cached(demand, tables_[slot], cached_tokens) ? cached_tokens : -1;
-  }
+  if (prefixes_) return admit_cached(slot, demand);
   std::fill(needed_.begin(), needed_.end(), 0);
   for (const GroupPlan& group : plan_.groups) {
-    needed_[group.pool] += group.blocks(at(demand.tokens)).size() * group.ids_per_block;
+    needed_[group.pool] += group.blocks(plan_.at(demand.tokens)).size() * group.ids_per_block;
   }
   if (!check_needed()) return -1;
   for (std::size_t i = 0; i < count; ++i) {
     const GroupPlan& group = plan_.groups[i];
-    Table& table = tables_[slot * count + i];
-    table.blocks = group.blocks(at(demand.tokens));
+    HeldBlocks& table = tables_[slot * count + i];
+    table.blocks = group.blocks(plan_.at(demand.tokens));
     take(i, table, table.blocks.size() * group.ids_per_block);
   }
   return 0;
 }
 
-std::size_t BlocksPolicy::num_keys(const Demand& demand) const {
-  if (demand.hashes.size == 0) return 0;
-  const std::int64_t block = plan_.groups[0].block_tokens;
-  const auto hashed = static_cast<std::int64_t>(demand.hashes.size) * plan_.prefix_tokens;
-  return static_cast<std::size_t>(std::min(demand.prompt_tokens, hashed) / block);
-}
-
-std::uint64_t BlocksPolicy::key(const Demand& demand, std::size_t block) const {
-  const auto end = static_cast<std::uint64_t>(plan_.groups[0].block_tokens) * (block + 1);
-  const std::uint64_t hash = (end - 1) / static_cast<std::uint64_t>(plan_.prefix_tokens);
-  return block_key(demand.hashes[static_cast<std::size_t>(hash)], end);
-}
-
-void BlocksPolicy::find_cached(const Demand& demand) {
-  // The last token is always computed: its output is what comes next.
-  const std::int64_t others = std::max<std::int64_t>(0, demand.tokens - 1);
-  const auto most = static_cast<std::size_t>(others / plan_.groups[0].block_tokens);
-  const std::size_t keys = std::min(num_keys(demand), most);
-  cached_.clear();
-  for (std::size_t i = 0; i < keys; ++i) {
-    const auto block = prefixes_->find(key(demand, i));
-    if (!block) return;
-    cached_.push_back(*block);
-  }
-}
-
 // A refusal changes nothing, not even what was used last.
-bool BlocksPolicy::admit_cached(const Demand& demand, Table& table, std::int64_t& cached_tokens) {
-  const GroupPlan& group = plan_.groups[0];
-  const Blocks blocks = group.blocks(at(demand.tokens));
-  find_cached(demand);
-  const auto cached = static_cast<std::int64_t>(cached_.size());
-  const std::int64_t missing = blocks.size() - cached;
-  const std::int64_t unused = std::count_if(cached_.begin(), cached_.end(), [this](BlockId block) {
-    return prefixes_->users(block) == 0;
-  });
-  if (missing + unused > static_cast<std::int64_t>(available(group.pool))) {
-    lacking_ = group.pool;
-    return false;
+std::int64_t BlocksPolicy::admit_cached(Slot slot, const Demand& demand) {
+  const std::size_t count = plan_.groups.size();
+  HeldBlocks* tables = tables_.data() + slot * count;
+  prefixes_->find(demand);
+  std::fill(needed_.begin(), needed_.end(), 0);
+  held_.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const GroupPlan& group = plan_.groups[i];
+    held_[i] = group.blocks(plan_.at(demand.tokens));
+    const CachedPrefixes::Found found = prefixes_->found(i, held_[i]);
+    needed_[group.pool] += held_[i].size() - found.blocks + found.unused;
+    unused_[i] = found.unused;
   }
-  for (const BlockId block : cached_) prefixes_->use(block);
-  extra_users_ += cached - unused;
-  used_[0] += unused;
-  operations_ += cached_.size();
-  table.ids.assign(cached_.begin(), cached_.end());
-  take(0, table, missing);
-  table.blocks = blocks;
-  for (std::size_t i = cached_.size(); i < num_keys(demand); ++i) {
-    prefixes_->insert(table.ids[i], key(demand, i));
+  if (!check_needed()) return -1;
+  prefixes_->use(held_, tables);
+  for (std::size_t i = 0; i < count; ++i) {
+    const GroupPlan& group = plan_.groups[i];
+    const auto found = static_cast<std::int64_t>(tables[i].ids.size());
+    used_[i] += unused_[i];
+    take(i, tables[i], held_[i].size() - found);
+    prefixes_->place(i, held_[i], tables[i]);
   }
-  cached_tokens = cached * group.block_tokens;
-  return true;
+  prefixes_->insert(slot, demand, tables);
+  return prefixes_->hit_tokens();
 }
 
 bool BlocksPolicy::grow(Slot slot, std::int64_t tokens) {
   const std::size_t count = plan_.groups.size();
-  Table* tables = tables_.data() + slot * count;
+  HeldBlocks* tables = tables_.data() + slot * count;
   bool changes = false;
   std::fill(needed_.begin(), needed_.end(), 0);
   for (std::size_t i = 0; i < count; ++i) {
     const GroupPlan& group = plan_.groups[i];
-    const Blocks next = group.blocks(at(tokens));
+    const Blocks next = group.blocks(plan_.at(tokens));
     const Blocks& now = tables[i].blocks;
     if (next.first == now.first && next.end == now.end) continue;
     changes = true;
-    needed_[group.pool] += (next.size() - now.size()) * group.ids_per_block;
+    const std::int64_t first = next.size() > 0 ? next.first : now.end;
+    const std::int64_t kept = std::max<std::int64_t>(0, now.end - std::max(first, now.first));
+    needed_[group.pool] += (next.size() - kept) * group.ids_per_block;
+    needed_[group.pool] -= num_freed(i, tables[i], first);
   }
   if (!changes) return true;
   if (!check_needed()) return false;
   for (std::size_t i = 0; i < count; ++i) {  // what is freed may be what another group needs
     const GroupPlan& group = plan_.groups[i];
-    const Blocks next = group.blocks(at(tokens));
+    const Blocks next = group.blocks(plan_.at(tokens));
     drop_front(i, tables[i], next.size() > 0 ? next.first : tables[i].blocks.end);
   }
   for (std::size_t i = 0; i < count; ++i) {
     const GroupPlan& group = plan_.groups[i];
-    tables[i].blocks = group.blocks(at(tokens));
+    tables[i].blocks = group.blocks(plan_.at(tokens));
     const auto held = static_cast<std::int64_t>(tables[i].ids.size());
     take(i, tables[i], tables[i].blocks.size() * group.ids_per_block - held);
   }
@@ -218,10 +189,13 @@ bool BlocksPolicy::grow(Slot slot, std::int64_t tokens) {
 
 void BlocksPolicy::release(Slot slot) {
   const std::size_t count = plan_.groups.size();
+  if (prefixes_) prefixes_->leave(slot);
   for (std::size_t i = 0; i < count; ++i) {
-    Table& table = tables_[slot * count + i];
+    HeldBlocks& table = tables_[slot * count + i];
     if (prefixes_) {  // the end of a prompt is evicted before its beginning
-      for (std::size_t j = table.ids.size(); j-- > 0;) give_back(i, table.ids[j]);
+      for (std::size_t j = table.ids.size(); j-- > 0;) {
+        give_back(i, table.ids[j], table.blocks.first + static_cast<std::int64_t>(j));
+      }
     } else {
       pools_[plan_.groups[i].pool].free({table.ids.data(), table.ids.size()});
       used_[i] -= static_cast<std::int64_t>(table.ids.size());
@@ -234,8 +208,8 @@ void BlocksPolicy::release(Slot slot) {
 
 Shares BlocksPolicy::shares(Slot, std::int64_t tokens) const {
   Shares shares;
-  for (const GroupPlan& group : plan_.groups) group.add_shares(at(tokens), shares);
-  const std::int64_t logical = plan_.logical.bytes(at(tokens));
+  for (const GroupPlan& group : plan_.groups) group.add_shares(plan_.at(tokens), shares);
+  const std::int64_t logical = plan_.logical.bytes(plan_.at(tokens));
   shares[logical_share] = logical;
   shares[convention_share] -= logical;
   return shares;
@@ -247,15 +221,14 @@ std::int64_t BlocksPolicy::next_break(Slot, std::int64_t tokens) const {
   return next;
 }
 
-Shares BlocksPolicy::shared() const {
-  Shares shares;
-  shares.add(full_block_, extra_users_);
-  return shares;
+Shares BlocksPolicy::shared(const LengthOf& tokens) const {
+  return prefixes_ ? prefixes_->shared(tokens, tables_) : Shares{};
 }
 
+bool BlocksPolicy::shares_unevenly() const { return prefixes_ && prefixes_->shares_unevenly(); }
+
 bool BlocksPolicy::is_full(std::size_t pool, bool waits) const {
-  const PoolPlan& plan = plan_.pools[pool];
-  const bool has_blocks = plan.num_blocks > plan.reserved_blocks;
+  const bool has_blocks = plan_.pools[pool].num_blocks > plan_.pools[pool].reserved_blocks;
   return has_blocks && ((waits && pool == lacking_) || available(pool) == 0);
 }
 
@@ -269,7 +242,7 @@ PoolState BlocksPolicy::pool_state(bool waits) const {
     const bool idle = any_full && !is_full(i, waits);
     state.shares[idle ? imbalance_pool : free_pool] += free;
     state.shares[reserved_blocks_pool] += pool.reserved_blocks * pool.block_bytes;
-    const std::uint64_t unused = prefixes_ ? prefixes_->num_unused() : 0;
+    const std::uint64_t unused = prefixes_ ? prefixes_->num_unused(i) : 0;
     const auto reclaimable = static_cast<std::int64_t>(unused) * pool.block_bytes;
     state.shares[reclaimable_pool] += reclaimable;
     const std::int64_t all = (pool.num_blocks - pool.reserved_blocks) * pool.block_bytes;
@@ -286,7 +259,7 @@ void BlocksPolicy::occupy(bool waits, Occupancy& now) const {
   for (std::size_t i = 0; i < pools_.size(); ++i) {
     PoolUse& pool = now.pools[i];
     pool.free = static_cast<std::int64_t>(pools_[i].num_free());
-    pool.reclaimable = prefixes_ ? static_cast<std::int64_t>(prefixes_->num_unused()) : 0;
+    pool.reclaimable = prefixes_ ? static_cast<std::int64_t>(prefixes_->num_unused(i)) : 0;
     pool.used =
         plan_.pools[i].num_blocks - plan_.pools[i].reserved_blocks - pool.free - pool.reclaimable;
     pool.full = is_full(i, waits);

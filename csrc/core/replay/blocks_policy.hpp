@@ -5,30 +5,11 @@
 #include <vector>
 
 #include "core/block_pool.hpp"
-#include "core/replay/group_plan.hpp"
+#include "core/replay/blocks_plan.hpp"
+#include "core/replay/cached_prefixes.hpp"
 #include "core/replay/policy.hpp"
-#include "core/replay/prefix_cache.hpp"
 
 namespace kvprof {
-
-/// Blocks of one size.
-struct PoolPlan {
-  std::int64_t num_blocks = 0;
-  std::int64_t block_bytes = 0;
-  /// Of them, blocks that no sequence gets.
-  std::int64_t reserved_blocks = 0;
-};
-
-struct BlocksPlan {
-  std::vector<GroupPlan> groups;
-  std::vector<PoolPlan> pools;
-  LogicalPlan logical;
-  std::int64_t capacity_bytes = 0;
-  std::int64_t encoder_tokens = 0;
-  /// Tokens of a prefix hash; 0: prefixes are not cached. It takes a single group that keeps every
-  /// token.
-  std::int64_t prefix_tokens = 0;
-};
 
 /// Block tables over pools of blocks: paged, token slots, shared pools, physical pages.
 class BlocksPolicy final : public Policy {
@@ -43,7 +24,8 @@ class BlocksPolicy final : public Policy {
   void release(Slot slot) override;
   Shares shares(Slot slot, std::int64_t tokens) const override;
   std::int64_t next_break(Slot slot, std::int64_t tokens) const override;
-  Shares shared() const override;
+  Shares shared(const LengthOf& tokens) const override;
+  bool shares_unevenly() const override;
   PoolState pool_state(bool waits) const override;
   void occupy(bool waits, Occupancy& now) const override;
 
@@ -60,38 +42,28 @@ class BlocksPolicy final : public Policy {
   std::vector<BlockId> take_all(std::size_t pool);
 
  private:
-  struct Table {
-    Blocks blocks;
-    std::vector<BlockId> ids;
-  };
-
-  Lengths at(std::int64_t tokens) const { return {tokens, plan_.encoder_tokens}; }
   std::uint64_t available(std::size_t pool) const;
   /// Whether a pool has no room: for any block, or for the request that waits.
   bool is_full(std::size_t pool, bool waits) const;
   bool fits(std::int64_t tokens) const;
   /// Whether the pools hold `needed_`; remembers the first that does not.
   bool check_needed();
-  void take(std::size_t group, Table& table, std::int64_t count);
-  void drop_front(std::size_t group, Table& table, std::int64_t first);
-  void give_back(std::size_t group, BlockId block);
-  std::uint64_t key(const Demand& demand, std::size_t block) const;
-  std::size_t num_keys(const Demand& demand) const;
-  /// Fill `cached_` with the blocks at the beginning of the prompt that are known.
-  void find_cached(const Demand& demand);
-  bool admit_cached(const Demand& demand, Table& table, std::int64_t& cached_tokens);
+  void take(std::size_t group, HeldBlocks& table, std::int64_t count);
+  void drop_front(std::size_t group, HeldBlocks& table, std::int64_t first);
+  /// @pre prefixes are cached
+  void give_back(std::size_t group, BlockId block, std::int64_t index);
+  std::int64_t num_freed(std::size_t group, const HeldBlocks& table, std::int64_t first) const;
+  std::int64_t admit_cached(Slot slot, const Demand& demand);
 
   BlocksPlan plan_;
   std::vector<BlockPool> pools_;
-  std::optional<PrefixCache> prefixes_;
-  std::vector<Table> tables_;  ///< [slots, groups]
+  std::optional<CachedPrefixes> prefixes_;
+  std::vector<HeldBlocks> tables_;  ///< [slots, groups]
   std::vector<std::int64_t> needed_;
   std::vector<std::int64_t> used_;  ///< blocks that sequences use, of each group; shared ones once
-  std::vector<BlockId> cached_;
+  std::vector<Blocks> held_;
+  std::vector<std::int64_t> unused_;  ///< of the blocks that were found, by group
   std::size_t lacking_ = 0;
-  /// Users of cached blocks beyond the first of each.
-  std::int64_t extra_users_ = 0;
-  Shares full_block_;
   std::int64_t remainder_bytes_ = 0;
 };
 

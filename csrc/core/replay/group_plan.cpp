@@ -8,6 +8,14 @@ namespace {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+RowRange overlap(const RowRange& a, const RowRange& b) {
+  return {std::max(a.first, b.first), std::min(a.end, b.end)};
+}
+
+bool keeps_all(const CacheRule& rule) {
+  return rule.keep == Keep::all && rule.clock == Clock::decoder && rule.begins_at == 0;
+}
+
 }  // namespace
 
 RowRange GroupPlan::rows(const Lengths& at) const {
@@ -101,6 +109,66 @@ void GroupPlan::add_ring(const PartPlan& part, const Lengths& at, const Blocks& 
   shares[convention_share] += kept * part.cache.row_bytes;
   shares[window_slack_share] += (written - kept) * part.cache.row_bytes;
   shares[tail_share] += (held.size() * part.ring_rows - written) * part.cache.row_bytes;
+}
+
+void GroupPlan::add_full_blocks(const Lengths& at, const Blocks& blocks, Shares& shares) const {
+  for (const PartPlan& part : parts) add_full_part(part, at, blocks, shares);
+  shares[group_padding_share] += blocks.size() * filler_bytes;
+  for (const CacheRule& cache : logical) {
+    const RowRange range{blocks.first * block_tokens / cache.entry_tokens,
+                         blocks.end * block_tokens / cache.entry_tokens};
+    const std::int64_t bytes = overlap(rows_needed(cache, at), range).size() * cache.row_bytes;
+    shares[logical_share] += bytes;
+    shares[convention_share] -= bytes;
+  }
+}
+
+void GroupPlan::add_full_part(const PartPlan& part, const Lengths& at, const Blocks& blocks,
+                              Shares& shares) const {
+  const std::int64_t bytes = part.cache.row_bytes;
+  shares[padding_share] += blocks.size() * part.padding_bytes;
+  RowRange needed = rows_needed(part.cache, at);
+  if (part.ring_rows > 0) {
+    const RowRange tokens{blocks.first * block_tokens, blocks.end * block_tokens};
+    const std::int64_t kept = overlap(needed, tokens).size();
+    shares[convention_share] += kept * bytes;
+    shares[window_slack_share] += (blocks.size() * part.ring_rows - kept) * bytes;
+    return;
+  }
+  const RowRange range{blocks.first * part.rows_per_block, blocks.end * part.rows_per_block};
+  needed.first =
+      std::max(needed.first, rows(at).first * rule.entry_tokens / part.cache.entry_tokens);
+  const std::int64_t kept = overlap(needed, range).size();
+  const std::int64_t before = overlap({range.first, needed.first}, range).size();
+  shares[convention_share] += kept * bytes;
+  shares[window_slack_share] += before * bytes;
+  shares[tail_share] += (range.size() - kept - before) * bytes;
+}
+
+bool GroupPlan::is_even() const {
+  return keeps_all(rule) && std::all_of(logical.begin(), logical.end(), keeps_all) &&
+         std::all_of(parts.begin(), parts.end(), [](const PartPlan& part) {
+           return part.ring_rows == 0 && keeps_all(part.cache);
+         });
+}
+
+// Serving engines free what the next token will not see, and ask no more of a prefix:
+// vLLM, single_type_kv_cache_manager.py (find_longest_cache_hit); SGLang, components/swa.py.
+Blocks GroupPlan::reused(std::int64_t tokens) const {
+  const std::int64_t end = tokens / block_tokens;
+  const std::int64_t span = rule.keep_entries * rule.entry_tokens;
+  switch (rule.keep) {
+    case Keep::all:
+      return {0, end};
+    case Keep::last:
+      return {std::max<std::int64_t>(0, tokens - span + rule.entry_tokens) / block_tokens, end};
+    case Keep::chunk:
+      return {tokens / span * span / block_tokens, end};
+    case Keep::tail:
+    case Keep::once:
+      break;
+  }
+  return {end, end};
 }
 
 bool GroupPlan::is_uneven() const {

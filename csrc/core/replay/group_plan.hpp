@@ -52,6 +52,10 @@ struct GroupPlan {
   /// Which pool its blocks come from, and how many ids of that pool are one block.
   std::size_t pool = 0;
   std::int64_t ids_per_block = 1;
+  /// What is needed of the group's layers, whatever the engine keeps.
+  std::vector<CacheRule> logical;
+  /// Of states: whether one is kept where a prefix ends that others may begin with.
+  bool checkpoints = false;
 
   RowRange rows(const Lengths& at) const;
   Blocks blocks(const Lengths& at) const;
@@ -59,6 +63,17 @@ struct GroupPlan {
   /// Add what the bytes of those blocks are. Rows that are needed count as `convention_share`: what
   /// of them is logical is not the group's to say.
   void add_shares(const Lengths& at, Shares& shares) const;
+
+  /// Add what the bytes of some of those blocks are, all of whose tokens are there; of rows that
+  /// are needed, those that are logical.
+  void add_full_blocks(const Lengths& at, const Blocks& blocks, Shares& shares) const;
+
+  /// Whether a full block is the same to a sequence of any length.
+  bool is_even() const;
+
+  /// The blocks that a sequence needs which begins with so many tokens that it has not computed;
+  /// they end there.
+  Blocks reused(std::int64_t tokens) const;
 
   /// A length above `tokens` up to which, itself excluded, no block comes or goes and every share
   /// grows by the same number of bytes a token.
@@ -68,6 +83,8 @@ struct GroupPlan {
   std::int64_t slots_end(const Lengths& at) const;
   void add_part(const PartPlan& part, const Lengths& at, const Blocks& held, Shares& shares) const;
   void add_ring(const PartPlan& part, const Lengths& at, const Blocks& held, Shares& shares) const;
+  void add_full_part(const PartPlan& part, const Lengths& at, const Blocks& blocks,
+                     Shares& shares) const;
   std::int64_t next_held_break(std::int64_t tokens) const;
   std::int64_t next_needed_break(std::int64_t tokens) const;
   bool is_uneven() const;

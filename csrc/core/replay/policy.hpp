@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "core/array_view.hpp"
@@ -29,6 +30,9 @@ struct PoolState {
 
 /// Sequences are numbered by whoever admits them; numbers of released ones are used again.
 using Slot = std::size_t;
+
+/// How long a running sequence is now.
+using LengthOf = std::function<std::int64_t(Slot)>;
 
 /// How the memory of sequences is allocated: what a replay runs requests through.
 ///
@@ -60,8 +64,11 @@ class Policy {
   /// share grows by the same number of bytes a token.
   virtual std::int64_t next_break(Slot slot, std::int64_t tokens) const = 0;
 
-  /// Bytes that several sequences hold, once for each holder but the first, by share.
-  virtual Shares shared() const { return {}; }
+  /// Bytes that several sequences hold, once for each holder but one, by share.
+  virtual Shares shared(const LengthOf&) const { return {}; }
+
+  /// Whether what is shared may change from one token to the next.
+  virtual bool shares_unevenly() const { return false; }
 
   /// @param waits  whether the last admission was refused, and the request still waits
   virtual PoolState pool_state(bool waits) const = 0;

@@ -10,7 +10,13 @@ std::optional<BlockId> PrefixCache::find(std::uint64_t key) const {
 }
 
 void PrefixCache::insert(BlockId block, std::uint64_t key) {
-  if (holds(block) || !found_.emplace(key, block).second) return;
+  if (holds(block)) return;
+  const auto [known, is_new] = found_.emplace(key, block);
+  if (!is_new) {
+    if (users(known->second) > 0) return;
+    forget(known->second);
+    found_.emplace(key, block);
+  }
   links_[block].key = key;
   pool_.share({&block, 1});
 }
@@ -25,12 +31,17 @@ void PrefixCache::drop(BlockId block) {
   if (users(block) == 0) append(block);
 }
 
-void PrefixCache::evict() {
-  const BlockId block = oldest_;
+void PrefixCache::touch(BlockId block) {
+  if (users(block) > 0) return;
   unlink(block);
-  found_.erase(*links_[block].key);
-  links_[block].key.reset();
-  pool_.free({&block, 1});
+  append(block);
+}
+
+void PrefixCache::forget(BlockId unused) {
+  unlink(unused);
+  found_.erase(*links_[unused].key);
+  links_[unused].key.reset();
+  pool_.free({&unused, 1});
 }
 
 void PrefixCache::unlink(BlockId block) {

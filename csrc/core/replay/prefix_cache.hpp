@@ -23,8 +23,8 @@ class PrefixCache {
 
   std::optional<BlockId> find(std::uint64_t key) const;
 
-  /// Remember an allocated block by a key; its user keeps its reference. Nothing happens when the
-  /// key is taken.
+  /// Remember an allocated block by a key; its user keeps its reference. A block that nobody uses
+  /// gives its key up and returns to the pool; nothing happens when the key's block is used.
   void insert(BlockId block, std::uint64_t key);
 
   /// A user more.
@@ -33,8 +33,11 @@ class PrefixCache {
   /// A user less; the last one leaves the block to be found until it is evicted.
   void drop(BlockId block);
 
+  /// As if the block had been used now.
+  void touch(BlockId block);
+
   /// Give the block that nobody has used for longest back to the pool. @pre num_unused() > 0
-  void evict();
+  void evict() { forget(oldest_); }
 
  private:
   static constexpr BlockId none = ~BlockId{0};
@@ -45,6 +48,7 @@ class PrefixCache {
     BlockId later = none;
   };
 
+  void forget(BlockId unused);
   void unlink(BlockId block);
   void append(BlockId block);
 
@@ -56,9 +60,10 @@ class PrefixCache {
   std::uint64_t num_unused_ = 0;
 };
 
-/// The key of the block that ends at `end_tokens` of a prompt whose prefix hash is `hash`.
-inline std::uint64_t block_key(std::uint64_t hash, std::uint64_t end_tokens) {
-  std::uint64_t mixed = hash + 0x9e3779b97f4a7c15U * (end_tokens + 1);
+/// The key of what a group keeps of the tokens up to `end_tokens`, in a prompt whose prefix hash
+/// there is `hash`.
+inline std::uint64_t block_key(std::uint64_t hash, std::uint64_t end_tokens, std::uint64_t group) {
+  std::uint64_t mixed = hash + 0x9e3779b97f4a7c15U * (end_tokens + 1 + (group << 40U));
   mixed = (mixed ^ (mixed >> 30U)) * 0xbf58476d1ce4e5b9U;
   mixed = (mixed ^ (mixed >> 27U)) * 0x94d049bb133111ebU;
   return mixed ^ (mixed >> 31U);

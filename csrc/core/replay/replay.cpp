@@ -186,7 +186,9 @@ bool Replay::any_due(Queue& queue) const {
 
 Stretch Replay::next_stretch(std::int64_t arrival_tick) {
   Stretch stretch{1, options_.step_ticks + totals_.ticks, slopes_.ticks};
-  if (!options_.jumps || !finished_.empty() || preempted_now_) return stretch;
+  if (!options_.jumps || !finished_.empty() || preempted_now_ || policy_->shares_unevenly()) {
+    return stretch;
+  }
   if (any_due(due_)) stretch.steps = std::max<std::int64_t>(1, std::get<0>(due_.top()) - step_);
   stretch.shorten_to(series_.ticks_to_sample(clock_));
   if (arrival_tick > clock_ && arrival_tick != never) stretch.shorten_to(arrival_tick - clock_);
@@ -201,7 +203,7 @@ void Replay::observe(const Stretch& stretch) {
   instant.waits = waits_;
   instant.hit_tokens = counts_.hit_tokens;
   instant.queried_tokens = counts_.queried_tokens;
-  const Shares shared = policy_->shared();
+  const Shares shared = policy_->shared([this](Slot slot) { return length(slots_[slot]); });
   instant.shares = totals_.shares;
   instant.shares.add(shared, -1);
   instant.shared_bytes = shared.reserved();
@@ -215,14 +217,16 @@ void Replay::observe(const Stretch& stretch) {
   stopped_ = stopped_ || reached;
 }
 
+std::int64_t Replay::length(const Sequence& sequence) const {
+  const bool decodes = sequence.state == State::decodes;
+  return sequence.request.tokens + (decodes ? step_ - sequence.base_step : 0);
+}
+
 std::vector<LiveSequence> Replay::live() const {
   std::vector<LiveSequence> found;
   found.reserve(running_.size());
   for (const auto& [order, slot] : running_) {
-    const Sequence& sequence = slots_[slot];
-    const bool decodes = sequence.state == State::decodes;
-    const std::int64_t made = decodes ? step_ - sequence.base_step : 0;
-    found.push_back({slot, sequence.request.tokens + made});
+    found.push_back({slot, length(slots_[slot])});
   }
   return found;
 }

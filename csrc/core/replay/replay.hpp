@@ -155,6 +155,8 @@ class Replay {
   void grow_due();
   bool grow_one(Slot slot);
   void account(Slot slot, std::int64_t tokens);
+  /// Tokens that a running sequence holds now.
+  std::int64_t length(const Sequence& sequence) const;
   void finish(Slot slot);
   void preempt(Slot slot);
   Request remove(Slot slot);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import lcm
 
 from kvprof._core import (
     AllocationPolicy,
@@ -19,12 +20,13 @@ from kvprof.accounting import CacheGroup, cache_groups, entry_bytes
 from kvprof.allocated import PageTensors, page_tensors, unit_bytes
 from kvprof.allocation import Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.errors import UsageError
-from kvprof.layout import All, Cache, Clock, Keep, Once
+from kvprof.layout import All, Cache, CacheLayout, Clock, Keep, Once, Tail
+from kvprof.paging import DEFAULT_BLOCK_SIZE
 from kvprof.plan import AllocationPlan, Holding, PlanGroup
 from kvprof.replay.pools import pools_of
 from kvprof.size import Placement
 
-_NO_PREFIXES = "kvprof knows how prefixes are cached of models that keep every token in blocks only"
+_NO_PREFIXES = "prefixes are cached in blocks that several sequences can have in their block tables"
 
 
 def compiled_policy(
@@ -55,11 +57,11 @@ def compiled_policy(
     logical = [rule(group.cache, group_row_bytes(group)) for group in needed]
     match allocation:
         case Blocks(plan):
-            if prefix_tokens:
-                refuse_unshareable(needed, plan)
-            groups = _block_groups(plan)
+            prefix_step = prefix_step_of(plan) if prefix_tokens else 0
+            groups = _block_groups(plan, placement.layout)
         case Pages(page_bytes):
             _refuse_prefixes(prefix_tokens)
+            prefix_step = 0
             groups = _page_groups(page_tensors(kept), page_bytes)
         case Reserve(tokens, fit):
             _refuse_prefixes(prefix_tokens)
@@ -97,6 +99,7 @@ def compiled_policy(
             capacity_bytes=capacity_bytes,
             encoder_tokens=encoder_tokens,
             prefix_tokens=prefix_tokens,
+            prefix_step=prefix_step,
         )
     except ValueError as error:
         raise UsageError(
@@ -123,13 +126,14 @@ def group_row_bytes(group: CacheGroup) -> int:
     return entry_bytes(group.cache) * len(group.layers)
 
 
-def _block_groups(plan: AllocationPlan) -> list[ReplayGroup]:
+def _block_groups(plan: AllocationPlan, layout: CacheLayout) -> list[ReplayGroup]:
     return [
-        _block_group(group, 0 if plan.shared else index) for index, group in enumerate(plan.groups)
+        _block_group(group, 0 if plan.shared else index, layout)
+        for index, group in enumerate(plan.groups)
     ]
 
 
-def _block_group(group: PlanGroup, pool: int) -> ReplayGroup:
+def _block_group(group: PlanGroup, pool: int, layout: CacheLayout) -> ReplayGroup:
     parts = []
     for part in group.parts:
         row = entry_bytes(part.cache) * len(part.layers)
@@ -151,7 +155,19 @@ def _block_group(group: PlanGroup, pool: int) -> ReplayGroup:
         filler_bytes=group.filler_bytes,
         holding=None if group.holding is None else _holding(group.holding),
         pool=pool,
+        logical=_logical_rules(group, layout),
+        checkpoints=bool(_checkpoint_tokens(group)),
     )
+
+
+def _logical_rules(group: PlanGroup, layout: CacheLayout) -> list[CacheRule]:
+    """What is needed of the group's layers: the caches of the layout that bear the same names."""
+    members = {(layer, part.cache.key) for part in group.parts for layer in part.layers}
+    layers: dict[Cache, int] = {}
+    for layer, cache in layout.caches():
+        if (layer.index, cache.key) in members:
+            layers[cache] = layers.get(cache, 0) + 1
+    return [rule(cache, entry_bytes(cache) * count) for cache, count in layers.items()]
 
 
 def _holding(held: Holding) -> ReplayHolding:
@@ -179,20 +195,58 @@ def _page_groups(tensors: Sequence[PageTensors], page_bytes: int) -> list[Replay
     ]
 
 
+def prefix_step_of(plan: AllocationPlan) -> int:
+    """Tokens of which a prefix that is found again is a multiple: what all groups can share.
+
+    vLLM kv_cache_utils.py, resolve_kv_cache_block_sizes; SGLang runtime_context.py,
+    mamba_checkpoint_grid.
+
+    Raises
+    ------
+    UsageError
+        When the engine caches no prefixes of the model.
+    """
+    if any(group.clock is Clock.ENCODER for group in plan.groups):
+        raise UsageError(
+            "--prefix-cache on: encoder positions are another's in every request, and no engine "
+            "finds them again",
+            hint="Leave --prefix-cache out.",
+        )
+    steps = []
+    for group in plan.groups:
+        match group.keep:
+            case Once():
+                steps.append(_checkpoint_tokens(group))
+            case Tail(n):
+                steps.append(n * group.entry_tokens)
+            case _:
+                steps.append(group.block_size)
+    if any(step is None for step in steps):
+        raise UsageError(
+            "--prefix-cache on: the engine keeps no states for prompts that share a beginning, as "
+            "it is set",
+            hint="Leave --prefix-cache out, or the engine's option that switches it off.",
+        )
+    if all(_keeps_states_anywhere(group) for group in plan.groups):
+        return plan.limits.block_size or DEFAULT_BLOCK_SIZE
+    return lcm(*(step for step in steps if step))
+
+
+def _checkpoint_tokens(group: PlanGroup) -> int | None:
+    """At multiples of how many tokens a group of states keeps them; 0: of others."""
+    if not isinstance(group.keep, Once):
+        return 0
+    return 1 if group.holding is None else group.holding.checkpoint_tokens
+
+
+def _keeps_states_anywhere(group: PlanGroup) -> bool:
+    """Without an engine's rule states are kept wherever all other groups can share."""
+    return isinstance(group.keep, Once) and group.holding is None
+
+
 def _refuse_prefixes(prefix_tokens: int) -> None:
     if prefix_tokens:
         raise UsageError(
             f"--prefix-cache on: {_NO_PREFIXES}",
             hint="Leave --prefix-cache out, or try --engine paged, vllm or sglang.",
-        )
-
-
-def refuse_unshareable(needed: Sequence[CacheGroup], plan: AllocationPlan) -> None:
-    """Raise UsageError where a block of a prompt is not the same bytes for every sequence."""
-    whole = all(isinstance(g.cache.keep, All) and g.cache.clock is Clock.DECODER for g in needed)
-    if len(plan.groups) != 1 or not whole or not isinstance(plan.groups[0].keep, All):
-        raise UsageError(
-            f"--prefix-cache on: {_NO_PREFIXES}, and this one has windows, states or encoder "
-            "positions",
-            hint="Leave --prefix-cache out.",
         )
