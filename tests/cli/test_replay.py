@@ -299,8 +299,9 @@ def test_why_requests_are_rejected(run_cli, trace):
 
 
 def test_encoder_positions_have_no_prefix_cache(fails, trace):
-    given = ("--model", "whisper-tiny", "--memory", "1GiB", "--prefix-cache", "on")
-    assert "encoder" in fails(2, "replay", *given, "--trace", trace)
+    model = ("--model", "whisper-tiny", "--encoder-tokens", 1500)
+    given = ("--memory", "1GiB", "--prefix-cache", "on", "--trace", trace)
+    assert "encoder" in fails(2, "replay", *model, *given)
 
 
 def test_a_trace_without_hashes_has_no_prefix_cache(fails, tmp_path):
