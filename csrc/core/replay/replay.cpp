@@ -25,7 +25,7 @@ Replay::Replay(std::unique_ptr<Policy> policy, const ReplayOptions& options)
   if (options.step_ticks < 0 || (options.step_ticks == 0 && options.traffic.bytes(1) == 0)) {
     throw std::invalid_argument("a step must take some time");
   }
-  now_.pool = policy_->pool_state(false);
+  now_.pool = policy_->pool_state(false, occupancy_.now());
   series_.start(now_);
 }
 
@@ -207,9 +207,8 @@ void Replay::observe(const Stretch& stretch) {
   instant.shares = totals_.shares;
   instant.shares.add(shared, -1);
   instant.shared_bytes = shared.reserved();
-  instant.pool = policy_->pool_state(waits_);
+  instant.pool = policy_->pool_state(waits_, occupancy_.now());
   const bool fuller = series_.observe(instant, slopes_.shares, stretch);
-  policy_->occupy(waits_, occupancy_.now());
   occupancy_.add(clock_, static_cast<std::int64_t>(stretch.total()), fuller);
   now_ = instant;
   const bool reached =
