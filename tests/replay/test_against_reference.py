@@ -21,7 +21,8 @@ from kvprof.model import Model, reference_model
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
 from kvprof.replay.pace import step_moves
-from kvprof.replay.policies import compiled_policy, prefix_step_of
+from kvprof.replay.policies import compiled_policy
+from kvprof.replay.prefixes import prefix_step_of
 from kvprof.replay.run import allocation_of
 from kvprof.size import Placement, Request, place
 

@@ -167,7 +167,7 @@ def _traffic(options: dict[str, Any]) -> Iterator[Traffic | None]:
     from kvprof.commands.workloads import check_source, open_source  # noqa: PLC0415
     from kvprof.errors import UsageError  # noqa: PLC0415
     from kvprof.measure.traffic import Traffic  # noqa: PLC0415
-    from kvprof.replay.run import hashed_tokens  # noqa: PLC0415
+    from kvprof.replay.prefixes import hashed_tokens  # noqa: PLC0415
 
     pace = pace_of(options)
     if check_source(options) is None:
