@@ -26,7 +26,9 @@ from kvprof.replay.prefixes import prefix_step_of
 from kvprof.replay.run import allocation_of
 from kvprof.size import Placement, Request, place
 
-from .reference import Asked, Reference, memory_of, tensors
+from .reference import Asked, Reference
+from .reference_memories import memory_of
+from .reference_pages import tensors
 
 ENGINES = ("paged", "vllm", "sglang", "vmm", "transformers", "orca-max", "orca-pow2", "orca-oracle")
 ARCHITECTURES = sorted(n for n, o in registry().architectures.items() if o.origin.builtin)
