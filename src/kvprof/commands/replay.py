@@ -169,6 +169,7 @@ def _check_source(options: dict[str, Any]) -> None:
 
 def _check_memory(options: dict[str, Any]) -> None:
     from kvprof.errors import UsageError  # noqa: PLC0415
+    from kvprof.replay.run import no_memory  # noqa: PLC0415
 
     if options["weights"] is not None and not (options["device_memory"] or options["bandwidth"]):
         raise UsageError(
@@ -181,7 +182,4 @@ def _check_memory(options: dict[str, Any]) -> None:
             "--decode-tokens-per-s and --bandwidth are two clocks of decoding; give one of them"
         )
     if options["memory"] is None and options["device_memory"] is None:
-        raise UsageError(
-            "a replay is about a memory, and none is given",
-            hint="Give --memory, e.g. --memory 40GiB, or --device-memory less --weights.",
-        )
+        raise no_memory()

@@ -78,10 +78,7 @@ def replay(
     """
     memory = case.request.memory_bytes
     if memory is None:
-        raise UsageError(
-            "a replay is about a memory, and none is given",
-            hint="Give --memory, e.g. --memory 40GiB, or --device-memory less --weights.",
-        )
+        raise no_memory()
     placement = place(case.model, case.engine, case.request)
     allocation = allocation_of(case, placement)
     limits = case.request.limits
@@ -97,6 +94,14 @@ def replay(
     seconds = run_requests(loop, workload, hashed=pace.prefix_cache, progress=progress)
     result = replay_result(case, placement, allocation, pace, loop, source, skipped_rows, seconds)
     return Replayed(result, loop.samples, pace.ticks_per_s)
+
+
+def no_memory() -> UsageError:
+    """What is raised where nothing says how much memory there is."""
+    return UsageError(
+        "a replay is about a memory, and none is given",
+        hint="Give --memory, e.g. --memory 40GiB, or --device-memory less --weights.",
+    )
 
 
 def replay_loop(
