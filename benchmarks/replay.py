@@ -14,15 +14,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from figure import run
 from machine import add_output_option, machine, write
 
-from kvprof.case import Case
 from kvprof.model import named_model
-from kvprof.registry import registry
 from kvprof.replay.pace import Pace
-from kvprof.replay.run import longest_request, replay
-from kvprof.replay_result import ReplayResult, TraceSource
-from kvprof.size import Request
+from kvprof.replay.run import longest_request
+from kvprof.replay_result import ReplayResult
 from kvprof.units import parse_bytes
 from kvprof.workload.trace import Trace, open_trace
 
@@ -31,16 +29,15 @@ def replayed(
     trace: Trace, arguments: argparse.Namespace, longest: int, **pace: Any
 ) -> ReplayResult:
     """One replay of the trace."""
-    engine = registry().engine(arguments.engine).what
-    request = Request(
-        tokens=longest,
-        max_model_len=longest,
+    return run(
+        named_model(arguments.model),
+        arguments.engine,
+        trace,
+        arguments.memory,
+        pace=Pace(**pace),
+        longest=longest,
         block_size=arguments.block_size,
-        memory_bytes=arguments.memory,
     )
-    case = Case(named_model(arguments.model), engine, request)
-    source = TraceSource(trace.name, trace.facts.format, ())
-    return replay(case, trace, Pace(**pace), source=source).result
 
 
 def figures(results: list[ReplayResult]) -> dict[str, Any]:

@@ -24,13 +24,13 @@ Placement make_placement(std::int64_t base, std::int64_t layer_stride, std::int6
   return placement;
 }
 
-std::vector<Run> make_runs(const Runs& array) {
-  static_assert(sizeof(Run) == 3 * sizeof(std::uint32_t), "a run is a row of the array");
+std::vector<RowRun> make_runs(const Runs& array) {
+  static_assert(sizeof(RowRun) == 3 * sizeof(std::uint32_t), "a run is a row of the array");
   if (array.ndim() != 2 || array.shape(1) != 3) {
     throw py::value_error("runs must have the shape [n, 3]: block, first row, rows");
   }
-  std::vector<Run> runs(static_cast<std::size_t>(array.shape(0)));
-  if (!runs.empty()) std::memcpy(runs.data(), array.data(), runs.size() * sizeof(Run));
+  std::vector<RowRun> runs(static_cast<std::size_t>(array.shape(0)));
+  if (!runs.empty()) std::memcpy(runs.data(), array.data(), runs.size() * sizeof(RowRun));
   return runs;
 }
 

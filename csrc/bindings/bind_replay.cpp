@@ -11,6 +11,7 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bind.hpp"
 #include "bindings/policy_object.hpp"
+#include "bindings/replay_results.hpp"
 #include "core/replay/blocks_policy.hpp"
 #include "core/replay/replay.hpp"
 
@@ -18,35 +19,6 @@ namespace py = pybind11;
 
 namespace kvprof {
 namespace {
-
-const std::vector<std::string> share_names{
-    "logical", "convention",      "window_slack", "reserved_for_later", "never_used", "lookahead",
-    "tail",    "state_alignment", "padding",      "group_padding"};
-const std::vector<std::string> pool_names{"reserved",  "reclaimable",     "free",     "external",
-                                          "remainder", "reserved_blocks", "imbalance"};
-const std::vector<std::string> fact_names{
-    "tick",           "live_sequences", "waits",           "hit_tokens",
-    "queried_tokens", "shared_bytes",   "largest_free_run"};
-
-std::vector<std::string> columns() {
-  std::vector<std::string> names = fact_names;
-  names.insert(names.end(), share_names.begin(), share_names.end());
-  for (const std::string& name : pool_names) names.push_back("pool_" + name);
-  return names;
-}
-
-std::vector<std::int64_t> row(const Instant& instant) {
-  std::vector<std::int64_t> values{instant.tick,
-                                   instant.live_sequences,
-                                   instant.waits ? 1 : 0,
-                                   instant.hit_tokens,
-                                   instant.queried_tokens,
-                                   instant.shared_bytes,
-                                   instant.pool.largest_free_run_bytes};
-  values.insert(values.end(), instant.shares.bytes.begin(), instant.shares.bytes.end());
-  values.insert(values.end(), instant.pool.shares.begin(), instant.pool.shares.end());
-  return values;
-}
 
 // The replay with a flag, guarded by the GIL, that is set while it works without it.
 struct ReplayObject {
@@ -117,14 +89,6 @@ py::dict counts(ReplayObject& replay) {
   return result;
 }
 
-py::dict as_dict(const Instant& instant) {
-  const std::vector<std::int64_t> values = row(instant);
-  const std::vector<std::string> names = columns();
-  py::dict result;
-  for (std::size_t i = 0; i < names.size(); ++i) result[py::str(names[i])] = values[i];
-  return result;
-}
-
 BlocksPolicy& blocks_of(ReplayObject& replay) {
   auto* policy = dynamic_cast<BlocksPolicy*>(&replay.idle().policy());
   if (policy == nullptr) throw py::type_error("only a policy of blocks has block tables");
@@ -154,68 +118,6 @@ py::list block_tables(ReplayObject& replay, const py::object& group) {
 Array<BlockId> take_all(ReplayObject& replay, const py::object& pool) {
   BlocksPolicy& policy = blocks_of(replay);
   return array_of(policy.take_all(place("pool", pool, policy.num_pools())));
-}
-
-py::dict means(ReplayObject& replay) {
-  const Means m = replay.idle().series().means();
-  py::dict result;
-  for (std::size_t i = 0; i < num_shares; ++i) result[py::str(share_names[i])] = m.shares[i];
-  for (std::size_t i = 0; i < num_pool_shares; ++i) {
-    result[py::str("pool_" + pool_names[i])] = m.pool[i];
-  }
-  result["shared_bytes"] = m.shared_bytes;
-  result["live_sequences"] = m.live_sequences;
-  return result;
-}
-
-py::list pools(ReplayObject& replay) {
-  const OccupancySums& sums = replay.idle().occupancy();
-  const std::vector<MeanUse> means = sums.means_of_pools();
-  py::list result;
-  for (std::size_t i = 0; i < means.size(); ++i) {
-    const PoolUse& fullest = sums.fullest().pools[i];
-    py::dict pool;
-    pool["used"] = fullest.used;
-    pool["reclaimable"] = fullest.reclaimable;
-    pool["free"] = fullest.free;
-    pool["idle"] = fullest.idle ? fullest.free : 0;
-    pool["most_used"] = sums.most_of_pools()[i];
-    pool["mean_used"] = means[i].used;
-    pool["mean_reclaimable"] = means[i].reclaimable;
-    pool["mean_free"] = means[i].free;
-    pool["mean_idle"] = means[i].idle;
-    pool["full_ratio"] = means[i].full;
-    const std::int64_t first = sums.first_full()[i];
-    pool["first_full"] = first < 0 ? py::object(py::none()) : py::object(py::int_(first));
-    result.append(pool);
-  }
-  return result;
-}
-
-py::list groups(ReplayObject& replay) {
-  const OccupancySums& sums = replay.idle().occupancy();
-  const std::vector<double> means = sums.means_of_groups();
-  py::list result;
-  for (std::size_t i = 0; i < means.size(); ++i) {
-    py::dict group;
-    group["used"] = sums.fullest().groups[i];
-    group["most_used"] = sums.most_of_groups()[i];
-    group["mean_used"] = means[i];
-    result.append(group);
-  }
-  return result;
-}
-
-py::array_t<std::int64_t> samples(ReplayObject& replay) {
-  const std::vector<Instant>& found = replay.idle().series().samples();
-  const auto rows = static_cast<py::ssize_t>(found.size());
-  const auto width = static_cast<py::ssize_t>(columns().size());
-  py::array_t<std::int64_t> result({rows, width});
-  std::int64_t* next = result.mutable_data();
-  for (const Instant& instant : found) {
-    for (const std::int64_t value : row(instant)) *next++ = value;
-  }
-  return result;
 }
 
 MoveRule make_move(const CacheRule& cache, const py::object& most_rows, bool appends) {
@@ -253,7 +155,7 @@ ReplayObject make_replay(PolicyObject& policy, double ticks_per_s, const py::obj
 }  // namespace
 
 void bind_replay(py::module_& module) {
-  module.attr("REPLAY_COLUMNS") = py::tuple(py::cast(columns()));
+  module.attr("REPLAY_COLUMNS") = py::tuple(py::cast(replay_columns()));
   py::class_<MoveRule>(module, "MoveRule", py::is_final(),
                        "Rows of a cache that a step of decoding moves.")
       .def(py::init(&make_move), py::arg("cache"), py::kw_only(), py::arg("most_rows") = py::none(),
@@ -282,10 +184,14 @@ void bind_replay(py::module_& module) {
       .def("block_tables", &block_tables, py::arg("group"))
       .def("release_all", [](ReplayObject& replay) { replay.idle().release_all(); })
       .def("take_all", &take_all, py::arg("pool"))
-      .def_property_readonly("means", &means)
-      .def_property_readonly("pools", &pools)
-      .def_property_readonly("groups", &groups)
-      .def_property_readonly("samples", &samples);
+      .def_property_readonly("means",
+                             [](ReplayObject& replay) { return means_of(replay.idle().series()); })
+      .def_property_readonly(
+          "pools", [](ReplayObject& replay) { return pools_of(replay.idle().occupancy()); })
+      .def_property_readonly(
+          "groups", [](ReplayObject& replay) { return groups_of(replay.idle().occupancy()); })
+      .def_property_readonly(
+          "samples", [](ReplayObject& replay) { return samples_of(replay.idle().series()); });
 }
 
 }  // namespace kvprof

@@ -41,7 +41,7 @@ PageSpans::PageSpans(const PagePlan& plan, std::byte* memory, Share share)
 std::size_t PageSpans::next(Span* spans, std::size_t capacity) {
   std::size_t count = 0;
   while (count < capacity && position_ < share_.end) {
-    const Run& run = plan_.runs()[run_];
+    const RowRun& run = plan_.runs()[run_];
     const Segment& segment = placement_.segments[segment_];
     const std::int64_t nbytes = run.rows * segment.row_bytes;
     const std::int64_t from = std::max(cut(share_.begin - position_, nbytes), handed_out_);

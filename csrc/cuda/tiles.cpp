@@ -26,7 +26,7 @@ void cut(std::int64_t nbytes, Visit visit) {
   }
 }
 
-std::int64_t start_of(const Placement& placement, const Run& run, const Segment& segment) {
+std::int64_t start_of(const Placement& placement, const RowRun& run, const Segment& segment) {
   return run.block * placement.block_stride_bytes + segment.offset_bytes +
          run.first_row * segment.row_bytes;
 }
@@ -42,7 +42,7 @@ std::vector<Tile> tiles_of(const PagePlan& plan) {
   const Placement& placement = plan.placement();
   refuse_from(offset_limit, plan.extent_bytes(), "the extent");
   std::vector<Tile> tiles;
-  for (const Run& run : plan.runs()) {
+  for (const RowRun& run : plan.runs()) {
     if (run.rows == 0) continue;
     std::int64_t start = 0;
     std::int64_t nbytes = 0;
@@ -71,8 +71,8 @@ std::vector<Piece> pieces_of(const CopyPlan& plan) {
   const Placement& to = plan.to().placement();
   std::vector<Piece> pieces;
   for (std::size_t r = 0; r < plan.from().runs().size(); ++r) {
-    const Run& read = plan.from().runs()[r];
-    const Run& written = plan.to().runs()[r];
+    const RowRun& read = plan.from().runs()[r];
+    const RowRun& written = plan.to().runs()[r];
     if (read.rows == 0) continue;
     for (std::size_t s = 0; s < from.segments.size(); ++s) {
       const Piece piece{start_of(from, read, from.segments[s]),

@@ -123,14 +123,14 @@ void Placement::validate() const {
   row_bytes();
 }
 
-PagePlan::PagePlan(Placement placement, std::vector<Run> runs)
+PagePlan::PagePlan(Placement placement, std::vector<RowRun> runs)
     : placement_(std::move(placement)), runs_(std::move(runs)) {
   placement_.validate();
   rows_before_.reserve(runs_.size() + 1);
   rows_before_.push_back(0);
   const std::int64_t last_layer = last_layer_bytes(placement_);
   Wide end = 0;
-  for (const Run& run : runs_) {
+  for (const RowRun& run : runs_) {
     rows_before_.push_back(rows_before_.back() + run.rows);
     if (run.rows == 0) continue;
     const Wide block_bytes = Wide{run.block} * placement_.block_stride_bytes;
@@ -146,7 +146,7 @@ std::vector<Extent> PagePlan::extents() const {
   std::vector<Extent> extents;
   extents.reserve(runs_.size() * placement_.segments.size() *
                   static_cast<std::size_t>(placement_.layers));
-  for (const Run& run : runs_) {
+  for (const RowRun& run : runs_) {
     if (run.rows == 0) continue;  // such a run's block is not bounded, since nothing is there
     add_extents(placement_, run.block * placement_.block_stride_bytes, run.first_row, run.rows,
                 extents);

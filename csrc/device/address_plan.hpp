@@ -47,7 +47,7 @@ void merge_overlapping(std::vector<Extent>& extents);
 std::uint64_t next_plan_id();
 
 /// Consecutive rows of one block. The layout is that of a row of the caller's array.
-struct Run {
+struct RowRun {
   std::uint32_t block;
   std::uint32_t first_row;
   std::uint32_t rows;
@@ -58,10 +58,10 @@ struct Run {
 class PagePlan {
  public:
   /// Throws std::invalid_argument for a bad placement, or an extent or size of 2**63 and more.
-  PagePlan(Placement placement, std::vector<Run> runs);
+  PagePlan(Placement placement, std::vector<RowRun> runs);
 
   const Placement& placement() const noexcept { return placement_; }
-  const std::vector<Run>& runs() const noexcept { return runs_; }
+  const std::vector<RowRun>& runs() const noexcept { return runs_; }
 
   /// [runs + 1]: rows of one layer before each run; the last entry counts all of them.
   const std::vector<std::int64_t>& rows_before() const noexcept { return rows_before_; }
@@ -88,7 +88,7 @@ class PagePlan {
   std::shared_ptr<std::atomic<Overlap>> overlap_ =
       std::make_shared<std::atomic<Overlap>>(Overlap::unknown);
   Placement placement_;
-  std::vector<Run> runs_;
+  std::vector<RowRun> runs_;
   std::vector<std::int64_t> rows_before_;
   std::int64_t nbytes_ = 0;
   std::int64_t extent_bytes_ = 0;

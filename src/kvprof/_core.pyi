@@ -529,6 +529,7 @@ class MoveRule:
         self, cache: CacheRule, *, most_rows: int | None = None, appends: bool = False
     ) -> None: ...
 
+@final
 class Replay:
     """Requests through an allocation policy, on one clock.
 
@@ -617,15 +618,15 @@ class Replay:
         """Take every block that no sequence uses: ids as they are handed out one by one."""
     @property
     def means(self) -> dict[str, float]:
-        """Averages over all steps."""
+        """Averages over time of shares and live sequences, named as in REPLAY_COLUMNS."""
     @property
     def pools(self) -> list[Any]:
         """Blocks of each pool; nothing of contiguous memory.
 
         At the fullest instant ``used``, ``reclaimable``, ``free``, and of the free ``idle`` while
         another pool is full; the same averaged, as ``mean_used`` and so on; ``most_used``;
-        ``full_ratio`` of the time that it was full, or lacked what a request waited for, and the
-        step of ``first_full``, None for never.
+        ``full_ratio`` of the time that it was full, or lacked what a request waited for, and
+        ``first_full``, the tick at which that was first, None for never.
         """
     @property
     def groups(self) -> list[dict[str, float]]:

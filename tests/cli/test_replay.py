@@ -54,6 +54,21 @@ def test_a_replay_in_figures(run_cli, validated, trace):
     assert (found["engine"], found["block_size"], found["stepping"]) == ("paged", 16, "blocks")
 
 
+def test_two_configs_of_one_name_are_two_models(run_cli, validated, trace, tmp_path):
+    configs = []
+    for layers in (2, 6):
+        config = tmp_path / str(layers) / "same" / "config.json"
+        config.parent.mkdir(parents=True)
+        fields = {"num_hidden_layers": layers, "hidden_size": 512, "num_attention_heads": 8}
+        config.write_text(json.dumps({"model_type": "llama", "torch_dtype": "bfloat16", **fields}))
+        configs += ["--config", config]
+    given = ("--trace", trace, "--memory", "1GiB", "--engine", "transformers", "--format", "json")
+    run = run_cli("replay", *configs, *given)
+    small, large = validated(run.stdout)["results"]
+    assert small["model"]["name"] == large["model"]["name"]
+    assert large["bytes"]["logical"] == 3 * small["bytes"]["logical"]
+
+
 def test_sums_hold_for_engines_and_block_sizes_side_by_side(run_cli, validated, trace):
     engines = "paged,vllm,sglang,vmm,transformers,orca-max,orca-pow2,orca-oracle"
     given = ("--trace", trace, "--memory", "1GiB", "--engine", engines, "--block-size", "16,32")
@@ -299,8 +314,9 @@ def test_why_requests_are_rejected(run_cli, trace):
 
 
 def test_encoder_positions_have_no_prefix_cache(fails, trace):
-    given = ("--model", "whisper-tiny", "--memory", "1GiB", "--prefix-cache", "on")
-    assert "encoder" in fails(2, "replay", *given, "--trace", trace)
+    model = ("--model", "whisper-tiny", "--encoder-tokens", 1500)
+    given = ("--memory", "1GiB", "--prefix-cache", "on", "--trace", trace)
+    assert "encoder" in fails(2, "replay", *model, *given)
 
 
 def test_a_trace_without_hashes_has_no_prefix_cache(fails, tmp_path):

@@ -28,7 +28,7 @@ void require(bool holds, const char* what) {
 struct Case {
   Placement placement;
   std::int64_t rows_per_block;
-  std::vector<Run> runs;
+  std::vector<RowRun> runs;
 };
 
 /// Caches with segments that touch or do not, pages below and above a tile, layers inside or out.
@@ -64,7 +64,7 @@ Case draw(std::mt19937& random) {
 void expand(const PagePlan& plan, std::uint64_t base, Addresses& bytes, Addresses& places) {
   const Placement& p = plan.placement();
   for (std::int64_t layer = 0; layer < p.layers; ++layer) {
-    for (const Run& run : plan.runs()) {
+    for (const RowRun& run : plan.runs()) {
       for (const Segment& segment : p.segments) {
         const std::int64_t start = p.base_bytes + layer * p.layer_stride_bytes +
                                    run.block * p.block_stride_bytes + segment.offset_bytes +
@@ -106,7 +106,7 @@ void check_copies(const Case& drawn, std::mt19937& random) {
   moved.placement.base_bytes = drawn.placement.base_bytes + 3;
   std::shuffle(moved.runs.begin(), moved.runs.end(), random);
   for (std::size_t i = 0; i < moved.runs.size(); ++i) moved.runs[i].rows = drawn.runs[i].rows;
-  for (Run& run : moved.runs) run.first_row = 0;
+  for (RowRun& run : moved.runs) run.first_row = 0;
   const CopyPlan plan(PagePlan(drawn.placement, drawn.runs), PagePlan(moved.placement, moved.runs));
   Addresses from;
   Addresses to;

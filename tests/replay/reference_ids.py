@@ -6,7 +6,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from .reference import Asked, BlocksMemory, Key, Reference
+from .reference import Asked, Key, Reference
+from .reference_blocks import BlocksMemory
 
 Ids = list[list[int]]
 """Of one sequence: in each group the ids of its blocks, in their order."""

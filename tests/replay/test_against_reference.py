@@ -21,11 +21,14 @@ from kvprof.model import Model, reference_model
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES
 from kvprof.registry import registry
 from kvprof.replay.pace import step_moves
-from kvprof.replay.policies import compiled_policy, prefix_step_of
+from kvprof.replay.policies import compiled_policy
+from kvprof.replay.prefixes import prefix_step_of
 from kvprof.replay.run import allocation_of
 from kvprof.size import Placement, Request, place
 
-from .reference import Asked, Reference, memory_of, tensors
+from .reference import Asked, Reference
+from .reference_memories import memory_of
+from .reference_pages import tensors
 
 ENGINES = ("paged", "vllm", "sglang", "vmm", "transformers", "orca-max", "orca-pow2", "orca-oracle")
 ARCHITECTURES = sorted(n for n, o in registry().architectures.items() if o.origin.builtin)

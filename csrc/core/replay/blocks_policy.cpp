@@ -33,11 +33,16 @@ std::uint64_t BlocksPolicy::available(std::size_t pool) const {
   return pools_[pool].num_free() + (prefixes_ ? prefixes_->num_unused(pool) : 0);
 }
 
-bool BlocksPolicy::fits(std::int64_t tokens) const {
-  std::vector<std::int64_t> needed(pools_.size());
+void BlocksPolicy::count_ids(std::int64_t tokens, std::vector<std::int64_t>& needed) const {
+  needed.assign(pools_.size(), 0);
   for (const GroupPlan& group : plan_.groups) {
     needed[group.pool] += group.blocks(plan_.at(tokens)).size() * group.ids_per_block;
   }
+}
+
+bool BlocksPolicy::fits(std::int64_t tokens) const {
+  std::vector<std::int64_t> needed;
+  count_ids(tokens, needed);
   for (std::size_t i = 0; i < needed.size(); ++i) {
     if (needed[i] > plan_.pools[i].num_blocks - plan_.pools[i].reserved_blocks) return false;
   }
@@ -114,10 +119,7 @@ std::int64_t BlocksPolicy::admit(Slot slot, const Demand& demand) {
   const std::size_t count = plan_.groups.size();
   if (tables_.size() < (slot + 1) * count) tables_.resize((slot + 1) * count);
   if (prefixes_) return admit_cached(slot, demand);
-  std::fill(needed_.begin(), needed_.end(), 0);
-  for (const GroupPlan& group : plan_.groups) {
-    needed_[group.pool] += group.blocks(plan_.at(demand.tokens)).size() * group.ids_per_block;
-  }
+  count_ids(demand.tokens, needed_);
   if (!check_needed()) return -1;
   for (std::size_t i = 0; i < count; ++i) {
     const GroupPlan& group = plan_.groups[i];
@@ -145,7 +147,6 @@ std::int64_t BlocksPolicy::admit_cached(Slot slot, const Demand& demand) {
   if (!check_needed()) return -1;
   prefixes_->use(held_, tables);
   for (std::size_t i = 0; i < count; ++i) {
-    const GroupPlan& group = plan_.groups[i];
     const auto found = static_cast<std::int64_t>(tables[i].ids.size());
     used_[i] += unused_[i];
     take(i, tables[i], held_[i].size() - found);
@@ -232,41 +233,32 @@ bool BlocksPolicy::is_full(std::size_t pool, bool waits) const {
   return has_blocks && ((waits && pool == lacking_) || available(pool) == 0);
 }
 
-PoolState BlocksPolicy::pool_state(bool waits) const {
-  PoolState state;
-  bool any_full = false;
-  for (std::size_t i = 0; i < pools_.size(); ++i) any_full = any_full || is_full(i, waits);
-  for (std::size_t i = 0; i < pools_.size(); ++i) {
-    const PoolPlan& pool = plan_.pools[i];
-    const auto free = static_cast<std::int64_t>(pools_[i].num_free()) * pool.block_bytes;
-    const bool idle = any_full && !is_full(i, waits);
-    state.shares[idle ? imbalance_pool : free_pool] += free;
-    state.shares[reserved_blocks_pool] += pool.reserved_blocks * pool.block_bytes;
-    const std::uint64_t unused = prefixes_ ? prefixes_->num_unused(i) : 0;
-    const auto reclaimable = static_cast<std::int64_t>(unused) * pool.block_bytes;
-    state.shares[reclaimable_pool] += reclaimable;
-    const std::int64_t all = (pool.num_blocks - pool.reserved_blocks) * pool.block_bytes;
-    state.shares[reserved_pool] += all - free - reclaimable;
-    state.largest_free_run_bytes = std::max(state.largest_free_run_bytes, free);
-  }
-  state.shares[remainder_pool] = remainder_bytes_;
-  return state;
-}
-
-void BlocksPolicy::occupy(bool waits, Occupancy& now) const {
+PoolState BlocksPolicy::pool_state(bool waits, Occupancy& now) const {
+  now.groups = used_;
   now.pools.resize(pools_.size());
   bool any_full = false;
   for (std::size_t i = 0; i < pools_.size(); ++i) {
+    const std::int64_t all = plan_.pools[i].num_blocks - plan_.pools[i].reserved_blocks;
     PoolUse& pool = now.pools[i];
     pool.free = static_cast<std::int64_t>(pools_[i].num_free());
     pool.reclaimable = prefixes_ ? static_cast<std::int64_t>(prefixes_->num_unused(i)) : 0;
-    pool.used =
-        plan_.pools[i].num_blocks - plan_.pools[i].reserved_blocks - pool.free - pool.reclaimable;
+    pool.used = all - pool.free - pool.reclaimable;
     pool.full = is_full(i, waits);
     any_full = any_full || pool.full;
   }
-  for (PoolUse& pool : now.pools) pool.idle = any_full && !pool.full;
-  now.groups = used_;
+  PoolState state;
+  state.shares[remainder_pool] = remainder_bytes_;
+  for (std::size_t i = 0; i < pools_.size(); ++i) {
+    const std::int64_t block = plan_.pools[i].block_bytes;
+    PoolUse& pool = now.pools[i];
+    pool.idle = any_full && !pool.full;
+    state.shares[reserved_pool] += pool.used * block;
+    state.shares[reclaimable_pool] += pool.reclaimable * block;
+    state.shares[pool.idle ? imbalance_pool : free_pool] += pool.free * block;
+    state.shares[reserved_blocks_pool] += plan_.pools[i].reserved_blocks * block;
+    state.largest_free_run_bytes = std::max(state.largest_free_run_bytes, pool.free * block);
+  }
+  return state;
 }
 
 }  // namespace kvprof

@@ -26,8 +26,7 @@ class BlocksPolicy final : public Policy {
   std::int64_t next_break(Slot slot, std::int64_t tokens) const override;
   Shares shared(const LengthOf& tokens) const override;
   bool shares_unevenly() const override;
-  PoolState pool_state(bool waits) const override;
-  void occupy(bool waits, Occupancy& now) const override;
+  PoolState pool_state(bool waits, Occupancy& now) const override;
 
   /// Ids of a sequence in a group, in order of its blocks.
   const std::vector<BlockId>& table(Slot slot, std::size_t group) const {
@@ -45,6 +44,8 @@ class BlocksPolicy final : public Policy {
   std::uint64_t available(std::size_t pool) const;
   /// Whether a pool has no room: for any block, or for the request that waits.
   bool is_full(std::size_t pool, bool waits) const;
+  /// Blocks of each pool that a sequence of that length holds.
+  void count_ids(std::int64_t tokens, std::vector<std::int64_t>& needed) const;
   bool fits(std::int64_t tokens) const;
   /// Whether the pools hold `needed_`; remembers the first that does not.
   bool check_needed();

@@ -106,7 +106,7 @@ Shares GrowPolicy::shares(Slot, std::int64_t tokens) const {
   return shares;
 }
 
-PoolState GrowPolicy::pool_state(bool waits) const {
+PoolState GrowPolicy::pool_state(bool waits, Occupancy&) const {
   PoolState state;
   const std::int64_t free = runs_.free_units() * plan_.unit_bytes;
   state.shares[waits ? external_pool : free_pool] = free;

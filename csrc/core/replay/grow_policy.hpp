@@ -34,7 +34,7 @@ class GrowPolicy final : public Policy {
   void release(Slot slot) override;
   Shares shares(Slot slot, std::int64_t tokens) const override;
   std::int64_t next_break(Slot, std::int64_t tokens) const override { return tokens + 1; }
-  PoolState pool_state(bool waits) const override;
+  PoolState pool_state(bool waits, Occupancy&) const override;
 
  private:
   /// One tensor: its memory, and the length of the sequence when it was allocated.

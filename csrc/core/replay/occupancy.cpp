@@ -13,10 +13,10 @@ void OccupancySums::resize() {
   most_of_groups_.resize(now_.groups.size());
 }
 
-void OccupancySums::add(std::int64_t step, std::int64_t time, bool fullest) {
+void OccupancySums::add(std::int64_t tick, std::int64_t ticks, bool fullest) {
   if (first_full_.size() != now_.pools.size()) resize();
   if (fullest) fullest_ = now_;
-  const auto n = static_cast<Wide>(time);
+  const auto n = static_cast<Wide>(ticks);
   for (std::size_t i = 0; i < now_.pools.size(); ++i) {
     const PoolUse& pool = now_.pools[i];
     PoolSums& sums = pool_sums_[i];
@@ -25,18 +25,18 @@ void OccupancySums::add(std::int64_t step, std::int64_t time, bool fullest) {
     sums.free += n * pool.free;
     if (pool.idle) sums.idle += n * pool.free;
     if (pool.full) sums.full += n;
-    if (pool.full && first_full_[i] < 0) first_full_[i] = step;
+    if (pool.full && first_full_[i] < 0) first_full_[i] = tick;
     most_of_pools_[i] = std::max(most_of_pools_[i], pool.used);
   }
   for (std::size_t i = 0; i < now_.groups.size(); ++i) {
     group_sums_[i] += n * now_.groups[i];
     most_of_groups_[i] = std::max(most_of_groups_[i], now_.groups[i]);
   }
-  time_ += n;
+  ticks_ += n;
 }
 
 double OccupancySums::mean(Wide sum) const {
-  return time_ == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(time_);
+  return ticks_ == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(ticks_);
 }
 
 std::vector<MeanUse> OccupancySums::means_of_pools() const {

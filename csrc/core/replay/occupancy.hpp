@@ -37,21 +37,21 @@ class OccupancySums {
   /// Room for the occupancy of each instant: fill it, then `add` it.
   Occupancy& now() { return now_; }
 
-  /// `now()` holds from `step` on, for so much time.
+  /// `now()` holds from `tick` on, for so many ticks.
   ///
   /// @param fullest  whether no instant before was as full
-  void add(std::int64_t step, std::int64_t time, bool fullest);
+  void add(std::int64_t tick, std::int64_t ticks, bool fullest);
 
   const Occupancy& fullest() const { return fullest_; }
   const std::vector<std::int64_t>& most_of_pools() const { return most_of_pools_; }
   const std::vector<std::int64_t>& most_of_groups() const { return most_of_groups_; }
-  /// When each pool was full first; -1 for never.
+  /// The tick at which each pool was full first; -1 for never.
   const std::vector<std::int64_t>& first_full() const { return first_full_; }
   std::vector<MeanUse> means_of_pools() const;
   std::vector<double> means_of_groups() const;
 
  private:
-  __extension__ using Wide = __int128;  // blocks times time
+  __extension__ using Wide = __int128;  // blocks times ticks
 
   struct PoolSums {
     Wide used = 0;
@@ -71,7 +71,7 @@ class OccupancySums {
   std::vector<std::int64_t> most_of_pools_;
   std::vector<std::int64_t> most_of_groups_;
   std::vector<std::int64_t> first_full_;
-  Wide time_ = 0;
+  Wide ticks_ = 0;
 };
 
 }  // namespace kvprof

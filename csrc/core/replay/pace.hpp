@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "core/replay/cache_rule.hpp"
-#include "core/replay/shares.hpp"
 
 // How long steps of decoding take, in ticks.
 namespace kvprof {
@@ -60,17 +59,6 @@ struct StepTraffic {
       next = std::min(next, move.next_break({tokens, encoder_tokens}));
     }
     return next;
-  }
-};
-
-/// What a sequence takes: of the memory, and of the time of the step that comes.
-struct Load {
-  Shares shares;
-  std::int64_t ticks = 0;
-
-  void add(const Load& other, std::int64_t times = 1) {
-    shares.add(other.shares, times);
-    ticks += times * other.ticks;
   }
 };
 

@@ -71,12 +71,9 @@ class Policy {
   virtual bool shares_unevenly() const { return false; }
 
   /// @param waits  whether the last admission was refused, and the request still waits
-  virtual PoolState pool_state(bool waits) const = 0;
-
-  /// Fill in what each pool and group holds; nothing of a memory that is not in blocks.
-  ///
-  /// @param waits  as for pool_state, whose shares are the sums over the pools
-  virtual void occupy(bool, Occupancy&) const {}
+  /// @param now  filled in with what each pool and group holds, whose sums are the state's shares;
+  /// left alone of a memory that is not in blocks
+  virtual PoolState pool_state(bool waits, Occupancy& now) const = 0;
 
   /// Blocks, pages or runs allocated plus those freed.
   std::uint64_t operations() const { return operations_; }

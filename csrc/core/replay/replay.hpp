@@ -3,16 +3,14 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
-#include <queue>
-#include <tuple>
 #include <vector>
 
 #include "core/replay/occupancy.hpp"
 #include "core/replay/pace.hpp"
 #include "core/replay/policy.hpp"
 #include "core/replay/request_batch.hpp"
+#include "core/replay/running_sequences.hpp"
 #include "core/replay/series.hpp"
 
 namespace kvprof {
@@ -116,63 +114,33 @@ class Replay {
   Policy& policy() { return *policy_; }
 
  private:
-  struct Request {
-    std::int64_t tokens = 0;  ///< to be held once it is admitted
-    std::int64_t prompt_tokens = 0;
-    std::int64_t final_tokens = 0;
-    std::vector<std::uint64_t> hashes;
-    bool preempted = false;
-  };
-
-  enum class State { prefills, decodes, done };
-
-  /// A running sequence: its length and load at `base_step`, and what they grow by a step.
-  struct Sequence {
-    Request request;
-    std::uint64_t order = 0;
-    State state = State::prefills;
-    std::int64_t base_step = 0;
-    Load base;
-    Load slope;
-  };
-
   enum class Outcome { admitted, rejected, waits };
-  using Due = std::tuple<std::int64_t, std::uint64_t, Slot>;  ///< step or tick, order, slot
-  using Queue = std::priority_queue<Due, std::vector<Due>, std::greater<>>;
 
-  void offer(Request request, std::int64_t arrival_tick);
-  Outcome admit(Request& request);
+  void offer(ActiveRequest request, std::int64_t arrival_tick);
+  Outcome admit(ActiveRequest& request);
   std::int64_t prefill_ticks(std::int64_t tokens) const;
-  Slot new_slot();
   void next_step(std::int64_t arrival_tick);
-  void begin_decoding();
   void pass(std::int64_t until_tick);
   void advance(Stretch::Wide ticks);
   Stretch next_stretch(std::int64_t arrival_tick);
   void observe(const Stretch& stretch);
   void complete();
   void grow();
-  void grow_due();
   bool grow_one(Slot slot);
-  void account(Slot slot, std::int64_t tokens);
-  /// Tokens that a running sequence holds now.
-  std::int64_t length(const Sequence& sequence) const;
-  void finish(Slot slot);
+  ActiveRequest remove(Slot slot);
   void preempt(Slot slot);
-  Request remove(Slot slot);
   void readmit();
   bool idle() const { return running_.empty() && preempted_.empty(); }
-  /// Whether a sequence is next in a queue; those that run no longer are dropped.
-  bool any_due(Queue& queue) const;
 
   std::unique_ptr<Policy> policy_;
   ReplayOptions options_;
+  RunningSequences running_;
+  std::deque<ActiveRequest> preempted_;
   Series series_;
   OccupancySums occupancy_;
   Instant now_;
   ReplayCounts counts_;
   std::int64_t clock_ = 0;  ///< in ticks
-  std::int64_t step_ = 0;
   bool started_ = false;
   bool waits_ = false;
   bool preempted_now_ = false;
@@ -180,17 +148,6 @@ class Replay {
   std::int64_t rounds_ = 0;
   bool stopped_ = false;
   double last_arrival_s_ = 0;
-  std::vector<Sequence> slots_;
-  std::vector<Slot> free_slots_;
-  std::map<std::uint64_t, Slot> running_;  ///< by order of admission
-  std::uint64_t next_order_ = 1;
-  std::deque<Request> preempted_;
-  std::vector<Slot> finished_;
-  std::int64_t decoding_ = 0;
-  Queue prefilling_;  ///< by the tick at which the prompt is computed
-  Queue due_;         ///< by the step before which something happens
-  Load totals_;       ///< of all running sequences, at this step
-  Load slopes_;
 };
 
 }  // namespace kvprof

@@ -85,7 +85,7 @@ std::int64_t ReservePolicy::next_break(Slot, std::int64_t tokens) const {
 }
 
 // A request waits because no free run is as long as it asks for.
-PoolState ReservePolicy::pool_state(bool waits) const {
+PoolState ReservePolicy::pool_state(bool waits, Occupancy&) const {
   PoolState state;
   const std::int64_t free = runs_->free_units() * plan_.unit_bytes;
   state.shares[waits ? external_pool : free_pool] = free;

@@ -39,7 +39,7 @@ class ReservePolicy final : public Policy {
   void release(Slot slot) override;
   Shares shares(Slot slot, std::int64_t tokens) const override;
   std::int64_t next_break(Slot slot, std::int64_t tokens) const override;
-  PoolState pool_state(bool waits) const override;
+  PoolState pool_state(bool waits, Occupancy&) const override;
 
  private:
   struct Region {

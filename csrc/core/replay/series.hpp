@@ -10,7 +10,7 @@
 
 namespace kvprof {
 
-/// What a replay looked like at one step.
+/// What a replay looked like at one tick.
 struct Instant {
   std::int64_t tick = 0;
   std::int64_t live_sequences = 0;
@@ -33,8 +33,8 @@ struct Means {
 
 /// Instants of a replay in bounded memory: evenly spaced samples, sums, the fullest one.
 ///
-/// There is one sample in each `interval` ticks at most, the first step in them; it doubles
-/// whenever there are too many.
+/// There is one sample in each `interval` ticks at most, the first instant in them; the
+/// interval doubles whenever there are too many.
 class Series {
  public:
   explicit Series(std::size_t most_samples) : most_samples_(most_samples) {}

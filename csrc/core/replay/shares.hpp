@@ -6,7 +6,7 @@
 namespace kvprof {
 
 /// What the bytes reserved for a sequence are: their sum is what is reserved.
-enum Share : std::size_t {
+enum RequestShare : std::size_t {
   logical_share,
   convention_share,
   window_slack_share,

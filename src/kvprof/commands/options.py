@@ -25,6 +25,7 @@ from kvprof.commands.values import (
 from kvprof.errors import UsageError
 
 if TYPE_CHECKING:
+    from kvprof.hookspecs import Engine
     from kvprof.model import Model
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -227,6 +228,22 @@ def chosen_models(
             hint="Try --arch mla, --model llama-3-8b or --config path/to/config.json.",
         )
     return chosen
+
+
+def chosen_engines(options: dict[str, Any], default: str = "paged") -> list[Engine]:
+    """The engines of ``--engine``, in that order.
+
+    Raises
+    ------
+    UsageError
+        When one is unknown, or an engine option is that of none of them.
+    """
+    from kvprof.engine_options import refuse_strays  # noqa: PLC0415
+    from kvprof.registry import registry  # noqa: PLC0415
+
+    engines = [registry().engine(name).what for name in flatten(options["engine"]) or (default,)]
+    refuse_strays(engines, options["engine_option"])
+    return engines
 
 
 def _paths(config: Sequence[str]) -> list[str]:

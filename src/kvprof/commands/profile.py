@@ -16,6 +16,7 @@ from kvprof.commands.measuring import (
     timing_options,
 )
 from kvprof.commands.options import (
+    chosen_engines,
     chosen_models,
     memory_options,
     model_options,
@@ -67,14 +68,11 @@ def command(session: Any, /, **options: Any) -> None:
     kvprof profile --model qwen2.5-0.5b --trace conversation.jsonl --prefix-cache on
     """  # noqa: D301 - \b is for click
     from kvprof.commands.emit import emit  # noqa: PLC0415
-    from kvprof.engine_options import refuse_strays  # noqa: PLC0415
     from kvprof.measure.profile import Point  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
-    from kvprof.registry import registry  # noqa: PLC0415
 
     destination = Destination(options["output"], force=options["force"])
-    engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("paged",)]
-    refuse_strays(engines, options["engine_option"])
+    engines = chosen_engines(options)
     models = chosen_models(options["arch"], options["model"], options["config"])
     shapes = _shapes(options)
     policy = allocation_policy(options)
@@ -167,7 +165,7 @@ def _traffic(options: dict[str, Any]) -> Iterator[Traffic | None]:
     from kvprof.commands.workloads import check_source, open_source  # noqa: PLC0415
     from kvprof.errors import UsageError  # noqa: PLC0415
     from kvprof.measure.traffic import Traffic  # noqa: PLC0415
-    from kvprof.replay.run import hashed_tokens  # noqa: PLC0415
+    from kvprof.replay.prefixes import hashed_tokens  # noqa: PLC0415
 
     pace = pace_of(options)
     if check_source(options) is None:

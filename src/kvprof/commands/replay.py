@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from kvprof.commands.options import (
+    chosen_engines,
     chosen_models,
     engine_settings,
     memory_options,
@@ -18,16 +17,13 @@ from kvprof.commands.options import (
     output_options,
     stack,
 )
+from kvprof.commands.side_by_side import cases_of, side_by_side
 from kvprof.commands.tracing import pace_of, pace_options, source_options, trace_options
-from kvprof.commands.values import COUNT, NAMES, TOKEN_COUNT, flatten
+from kvprof.commands.values import COUNT, NAMES, TOKEN_COUNT
 
 if TYPE_CHECKING:
-    from kvprof.case import Case
-    from kvprof.commands.workloads import Source
-    from kvprof.replay.pace import Pace
     from kvprof.replay.run import Replayed
     from kvprof.replay_result import ReplayResult
-    from kvprof.workload.batch import Workload
 
 SERIES_SUFFIXES = (".csv", ".parquet")
 
@@ -147,74 +143,17 @@ def _destinations(options: dict[str, Any]) -> tuple[Path | None, Path | None]:
 def _replayed(options: dict[str, Any]) -> list[Replayed]:
     from kvprof.commands.progress import progress_display  # noqa: PLC0415
     from kvprof.commands.workloads import open_source  # noqa: PLC0415
+    from kvprof.replay.run import longest_request  # noqa: PLC0415
 
     pace = pace_of(options, jumps=options["stepping"] == "blocks")
     _check_source(options)
     _check_memory(options)
     models = chosen_models(options["arch"], options["model"], options["config"])
-    engines = _engines(options)
+    engines = chosen_engines(options)
     with progress_display() as show, open_source(options, show) as source:
-        longest = options["max_model_len"] or _longest(source.workload)
-        cases = _cases(models, engines, options, longest)
-        return _side_by_side(cases, source, pace, options, show)
-
-
-def _side_by_side(
-    cases: Iterable[Case], source: Source, pace: Pace, options: dict[str, Any], show: Any
-) -> list[Replayed]:
-    """Every case; one that its engine refuses is left out, unless all are.
-
-    What takes no block size is replayed once, whatever sizes are asked for.
-    """
-    from kvprof.commands.remarks import warn  # noqa: PLC0415
-    from kvprof.errors import TraceError, UsageError  # noqa: PLC0415
-
-    found: list[Replayed] = []
-    refusals: list[tuple[Case, UsageError]] = []
-    without_size: dict[tuple[str, str], Replayed] = {}
-    for case in cases:
-        pair = case.model.config.name, case.engine.name
-        if pair in without_size:
-            found.append(without_size[pair])
-            continue
-        try:
-            replayed = _one(case, source, _paced(pace, case, options), show)
-        except TraceError:
-            raise
-        except UsageError as error:
-            refusals.append((case, error))
-            continue
-        found.append(replayed)
-        if replayed.result.block_size is None:
-            without_size[pair] = replayed
-    if not found and refusals:
-        raise refusals[0][1]
-    for case, refusal in refusals:
-        size = case.request.block_size
-        at = "" if size is None else f" in blocks of {size:,}"
-        name = case.model.config.name
-        warn(f"{case.engine.name} is left out for {name}{at}: {refusal.args[0]}")
-    return found
-
-
-def _paced(pace: Pace, case: Case, options: dict[str, Any]) -> Pace:
-    """The pace with the clock of the case's model, where ``--bandwidth`` asks for one."""
-    from msgspec.structs import replace  # noqa: PLC0415
-
-    from kvprof.memory import weights_bytes  # noqa: PLC0415
-    from kvprof.replay.bandwidth import memory_time  # noqa: PLC0415
-
-    if options["bandwidth"] is None:
-        return pace
-    weights = weights_bytes(options["weights"], case.model)
-    time = memory_time(options["bandwidth"], case.model, case.engine.name, weights)
-    return replace(pace, memory_time=time)
-
-
-def _longest(workload: Workload) -> int:
-    from kvprof.replay.run import longest_request  # noqa: PLC0415
-
-    return longest_request(workload)
+        longest = options["max_model_len"] or longest_request(source.workload)
+        cases = cases_of(models, engines, options, longest)
+        return side_by_side(cases, source, pace, options, show)
 
 
 def _check_source(options: dict[str, Any]) -> None:
@@ -230,6 +169,7 @@ def _check_source(options: dict[str, Any]) -> None:
 
 def _check_memory(options: dict[str, Any]) -> None:
     from kvprof.errors import UsageError  # noqa: PLC0415
+    from kvprof.replay.run import no_memory  # noqa: PLC0415
 
     if options["weights"] is not None and not (options["device_memory"] or options["bandwidth"]):
         raise UsageError(
@@ -242,62 +182,4 @@ def _check_memory(options: dict[str, Any]) -> None:
             "--decode-tokens-per-s and --bandwidth are two clocks of decoding; give one of them"
         )
     if options["memory"] is None and options["device_memory"] is None:
-        raise UsageError(
-            "a replay is about a memory, and none is given",
-            hint="Give --memory, e.g. --memory 40GiB, or --device-memory less --weights.",
-        )
-
-
-def _engines(options: dict[str, Any]) -> list[Any]:
-    from kvprof.engine_options import refuse_strays  # noqa: PLC0415
-    from kvprof.registry import registry  # noqa: PLC0415
-
-    engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("paged",)]
-    refuse_strays(engines, options["engine_option"])
-    return engines
-
-
-def _cases(
-    models: list[Any], engines: list[Any], options: dict[str, Any], longest: int
-) -> Iterator[Case]:
-    """One for each model, engine and block size."""
-    from kvprof.case import Case  # noqa: PLC0415
-    from kvprof.commands.remarks import note_what_has_no_effect  # noqa: PLC0415
-    from kvprof.memory import cache_memory, weights_bytes  # noqa: PLC0415
-    from kvprof.size import Request  # noqa: PLC0415
-
-    for model in models:
-        note_what_has_no_effect(model, speculative=0, encoder_tokens=options["encoder_tokens"])
-    for model, engine, block_size in product(
-        models, engines, flatten(options["block_size"]) or (None,)
-    ):
-        weights = weights_bytes(options["weights"], model)
-        request = Request(
-            tokens=longest,
-            max_model_len=longest,
-            encoder_tokens=options["encoder_tokens"],
-            block_size=block_size,
-            memory_bytes=cache_memory(options["memory"], options["device_memory"], weights),
-            cache_dtype=options["cache_dtype"],
-            state_dtype=options["state_dtype"],
-            tensor_parallel=options["tensor_parallel"],
-            engine_options=options["engine_option"],
-        )
-        yield Case(model, engine, request)
-
-
-def _one(case: Case, source: Source, pace: Pace, show: Any) -> Replayed:
-    from kvprof.replay.run import replay  # noqa: PLC0415
-    from kvprof.replay_result import TraceSource  # noqa: PLC0415
-
-    requests = max(1.0, source.requests)
-    return replay(
-        case,
-        source.workload,
-        pace,
-        source=TraceSource(source.workload.name, source.format, source.notes),
-        skipped_rows=source.skipped_rows,
-        progress=lambda done: show(
-            f"{case.engine.name}: {case.model.config.name}", done / requests
-        ),
-    )
+        raise no_memory()

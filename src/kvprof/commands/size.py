@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kvprof.commands.options import (
+    chosen_engines,
     chosen_models,
     memory_options,
     model_options,
@@ -86,11 +87,8 @@ def command(session: Any, /, **options: Any) -> None:
 
 def _sized(models: list[Model], options: dict[str, Any]) -> Iterator[SizeResult]:
     from kvprof.commands.remarks import note_what_has_no_effect  # noqa: PLC0415
-    from kvprof.engine_options import refuse_strays  # noqa: PLC0415
-    from kvprof.registry import registry  # noqa: PLC0415
 
-    engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("logical",)]
-    refuse_strays(engines, options["engine_option"])
+    engines = chosen_engines(options, "logical")
     for model in models:
         requests = list(_requests(model, options, tokens=4096))
         note_what_has_no_effect(

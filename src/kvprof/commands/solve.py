@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kvprof.commands.options import (
+    chosen_engines,
     chosen_models,
     memory_options,
     model_options,
@@ -54,15 +55,13 @@ def command(session: Any, /, question: str, **options: Any) -> None:
     """  # noqa: D301 - \b is for click
     from kvprof.case import Case, solve_result  # noqa: PLC0415
     from kvprof.commands.emit import emit  # noqa: PLC0415
-    from kvprof.engine_options import refuse_strays  # noqa: PLC0415
     from kvprof.memory import weights_bytes  # noqa: PLC0415
     from kvprof.output import Destination  # noqa: PLC0415
-    from kvprof.registry import registry  # noqa: PLC0415
     from kvprof.size import Request  # noqa: PLC0415
 
     check_question(question, options)
     destination = Destination(options["output"], force=options["force"])
-    engines = [registry().engine(n).what for n in flatten(options["engine"]) or ("paged",)]
+    engines = chosen_engines(options)
     base = Request(
         tokens=1,
         encoder_tokens=options["encoder_tokens"],
@@ -71,7 +70,6 @@ def command(session: Any, /, question: str, **options: Any) -> None:
         tensor_parallel=options["tensor_parallel"],
         engine_options=options["engine_option"],
     )
-    refuse_strays(engines, base.engine_options)
     results = []
     for model in chosen_models(options["arch"], options["model"], options["config"]):
         weights = weights_bytes(options["weights"], model)

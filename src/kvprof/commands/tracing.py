@@ -33,21 +33,18 @@ def parse_positive(text: str) -> float:
 POSITIVE = One(parse_positive, "number")
 
 
-DECODE_RATE = click.option(
-    "--decode-tokens-per-s",
-    type=POSITIVE,
-    default=50.0,
-    show_default=True,
-    metavar="RATE",
-    help="Tokens that each running sequence of a trace makes in a second.",
-)
-
-
 def pace_options(command: Command) -> Command:
     """The clock of a replay, and what it does with prompts and when memory runs out."""
     return stack(
         command,
-        DECODE_RATE,
+        click.option(
+            "--decode-tokens-per-s",
+            type=POSITIVE,
+            default=50.0,
+            show_default=True,
+            metavar="RATE",
+            help="Tokens that each running sequence of a trace makes in a second.",
+        ),
         click.option(
             "--prefill-tokens-per-s",
             type=POSITIVE,

@@ -12,8 +12,8 @@ from kvprof.errors import KvprofError
 from kvprof.measure.block_tables import Tables
 from kvprof.measure.traffic import Traffic, chat
 from kvprof.plan import POOL_SHARES, REQUEST_WASTES, AllocationPlan
-from kvprof.replay.policies import compiled_policy
-from kvprof.replay.run import hashed_tokens, replay_loop, run_requests
+from kvprof.replay.outcome import requests_of
+from kvprof.replay.run import replay_loop, run_requests
 from kvprof.replay_result import ReplayRequests
 from kvprof.size import Placement
 
@@ -78,7 +78,7 @@ def age(
     whole = pools.run(comes)
     loop = pools.run(comes, until_tick=whole.fullest["tick"])
     _must_hold("the fullest instant, found again", whole.fullest["tick"], loop.now["tick"])
-    return _left_behind(pools, loop, comes, _requests(whole.counts, comes.skipped_rows))
+    return _left_behind(pools, loop, comes, requests_of(whole.counts, comes.skipped_rows))
 
 
 class _Pools(Struct, frozen=True):
@@ -95,24 +95,18 @@ class _Pools(Struct, frozen=True):
 
     def run(self, traffic: Traffic, until_tick: int | None = None) -> Replay:
         """The loop where it has stopped."""
-        pace, limits = traffic.pace, self.plan.limits
-        policy = compiled_policy(
+        loop = replay_loop(
             self.placement,
             Blocks(self.plan),
+            traffic.workload,
+            traffic.pace,
+            self.plan.limits,
             capacity_bytes=self.pool_bytes - self.null_bytes,
-            longest_tokens=limits.max_model_len,
-            encoder_tokens=limits.encoder_tokens,
-            prefix_tokens=hashed_tokens(traffic.workload, pace),
-        )
-        loop = replay_loop(
-            policy,
-            pace,
-            self.placement.kept,
-            encoder_tokens=limits.encoder_tokens,
             until_tick=until_tick,
             until_completed=traffic.until_completed,
         )
-        run_requests(loop, traffic.workload, hashed=pace.prefix_cache, progress=lambda part: None)
+        hashed = traffic.pace.prefix_cache
+        run_requests(loop, traffic.workload, hashed=hashed, progress=lambda part: None)
         return loop
 
 
@@ -157,16 +151,6 @@ def _tables(plan: AllocationPlan, loop: Replay) -> Tables:
             blocks = group.blocks(tokens, tables.encoder_tokens)
             _must_hold("blocks held = the plan's", len(held), len(blocks))
     return tables
-
-
-def _requests(counts: dict[str, int], skipped_rows: int) -> ReplayRequests:
-    return ReplayRequests(
-        total=counts["total"],
-        completed=counts["completed"],
-        rejected=counts["rejected"],
-        preemptions=counts["preemptions"],
-        skipped_rows=skipped_rows,
-    )
 
 
 def _at_that_instant(loop: Replay, traffic: Traffic) -> dict[str, int]:

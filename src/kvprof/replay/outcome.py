@@ -55,13 +55,7 @@ def replay_result(
         encoder_tokens=request.encoder_tokens,
         max_model_len=request.limits.max_model_len,
         trace=source,
-        requests=ReplayRequests(
-            total=counts["total"],
-            completed=counts["completed"],
-            rejected=counts["rejected"],
-            preemptions=counts["preemptions"],
-            skipped_rows=skipped_rows,
-        ),
+        requests=requests_of(counts, skipped_rows),
         bytes=ReplayBytes(
             logical=full["logical"], reserved=full["pool_reserved"], shared=full["shared_bytes"]
         ),
@@ -93,6 +87,17 @@ def replay_result(
         utilisation=_sparks(loop.samples, capacity),
         warnings=_warnings(counts, placement, allocation, request),
         engine_options=options,
+    )
+
+
+def requests_of(counts: dict[str, int], skipped_rows: int) -> ReplayRequests:
+    """What became of requests by what a loop counted; so many rows of the trace were none."""
+    return ReplayRequests(
+        total=counts["total"],
+        completed=counts["completed"],
+        rejected=counts["rejected"],
+        preemptions=counts["preemptions"],
+        skipped_rows=skipped_rows,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import lcm
 
 from kvprof._core import (
     AllocationPolicy,
@@ -20,13 +19,11 @@ from kvprof.accounting import CacheGroup, cache_groups, entry_bytes
 from kvprof.allocated import PageTensors, page_tensors, unit_bytes
 from kvprof.allocation import Allocation, Blocks, Grow, Pages, Reserve
 from kvprof.errors import UsageError
-from kvprof.layout import All, Cache, CacheLayout, Clock, Keep, Once, Tail
-from kvprof.paging import DEFAULT_BLOCK_SIZE
+from kvprof.layout import All, Cache, CacheLayout, Keep, Once
 from kvprof.plan import AllocationPlan, Holding, PlanGroup
-from kvprof.replay.pools import pools_of
+from kvprof.replay.pools import Pool, pools_of
+from kvprof.replay.prefixes import checkpoint_tokens, prefix_step_of
 from kvprof.size import Placement
-
-_NO_PREFIXES = "prefixes are cached in blocks that several sequences can have in their block tables"
 
 
 def compiled_policy(
@@ -55,16 +52,20 @@ def compiled_policy(
     needed = cache_groups(placement.layout)
     kept = cache_groups(placement.kept)
     logical = [rule(group.cache, group_row_bytes(group)) for group in needed]
+    if prefix_tokens and not isinstance(allocation, Blocks):
+        raise UsageError(
+            "--prefix-cache on: prefixes are cached in blocks that several sequences can have in "
+            "their block tables",
+            hint="Leave --prefix-cache out, or try --engine paged, vllm or sglang.",
+        )
     match allocation:
         case Blocks(plan):
             prefix_step = prefix_step_of(plan) if prefix_tokens else 0
             groups = _block_groups(plan, placement.layout)
         case Pages(page_bytes):
-            _refuse_prefixes(prefix_tokens)
             prefix_step = 0
             groups = _page_groups(page_tensors(kept), page_bytes)
         case Reserve(tokens, fit):
-            _refuse_prefixes(prefix_tokens)
             return reserve_policy(
                 kept=[rule(group.cache, group_row_bytes(group)) for group in kept],
                 logical=logical,
@@ -76,7 +77,6 @@ def compiled_policy(
                 encoder_tokens=encoder_tokens,
             )
         case Grow(unit):
-            _refuse_prefixes(prefix_tokens)
             return grow_policy(
                 tensors=[(rule(g.cache, entry_bytes(g.cache)), len(g.layers)) for g in kept],
                 logical=logical,
@@ -87,14 +87,7 @@ def compiled_policy(
     try:
         return blocks_policy(
             groups=groups,
-            pools=[
-                ReplayPool(
-                    num_blocks=pool.num_blocks,
-                    block_bytes=pool.block_bytes,
-                    reserved_blocks=pool.reserved_blocks,
-                )
-                for pool in pools_of(placement, allocation, capacity_bytes)
-            ],
+            pools=_compiled_pools(pools_of(placement, allocation, capacity_bytes)),
             logical=logical,
             capacity_bytes=capacity_bytes,
             encoder_tokens=encoder_tokens,
@@ -106,6 +99,17 @@ def compiled_policy(
             f"the memory cannot be divided into blocks: {error}",
             hint="Give less --memory, or larger blocks.",
         ) from None
+
+
+def _compiled_pools(pools: Sequence[Pool]) -> list[ReplayPool]:
+    return [
+        ReplayPool(
+            num_blocks=pool.num_blocks,
+            block_bytes=pool.block_bytes,
+            reserved_blocks=pool.reserved_blocks,
+        )
+        for pool in pools
+    ]
 
 
 def rule(cache: Cache, row_bytes: int, keep: Keep | None = None) -> CacheRule:
@@ -156,7 +160,7 @@ def _block_group(group: PlanGroup, pool: int, layout: CacheLayout) -> ReplayGrou
         holding=None if group.holding is None else _holding(group.holding),
         pool=pool,
         logical=_logical_rules(group, layout),
-        checkpoints=bool(_checkpoint_tokens(group)),
+        checkpoints=bool(checkpoint_tokens(group)),
     )
 
 
@@ -193,60 +197,3 @@ def _page_groups(tensors: Sequence[PageTensors], page_bytes: int) -> list[Replay
         )
         for each in tensors
     ]
-
-
-def prefix_step_of(plan: AllocationPlan) -> int:
-    """Tokens of which a prefix that is found again is a multiple: what all groups can share.
-
-    vLLM kv_cache_utils.py, resolve_kv_cache_block_sizes; SGLang runtime_context.py,
-    mamba_checkpoint_grid.
-
-    Raises
-    ------
-    UsageError
-        When the engine caches no prefixes of the model.
-    """
-    if any(group.clock is Clock.ENCODER for group in plan.groups):
-        raise UsageError(
-            "--prefix-cache on: encoder positions are another's in every request, and no engine "
-            "finds them again",
-            hint="Leave --prefix-cache out.",
-        )
-    steps = []
-    for group in plan.groups:
-        match group.keep:
-            case Once():
-                steps.append(_checkpoint_tokens(group))
-            case Tail(n):
-                steps.append(n * group.entry_tokens)
-            case _:
-                steps.append(group.block_size)
-    if any(step is None for step in steps):
-        raise UsageError(
-            "--prefix-cache on: the engine keeps no states for prompts that share a beginning, as "
-            "it is set",
-            hint="Leave --prefix-cache out, or the engine's option that switches it off.",
-        )
-    if all(_keeps_states_anywhere(group) for group in plan.groups):
-        return plan.limits.block_size or DEFAULT_BLOCK_SIZE
-    return lcm(*(step for step in steps if step))
-
-
-def _checkpoint_tokens(group: PlanGroup) -> int | None:
-    """At multiples of how many tokens a group of states keeps them; 0: of others."""
-    if not isinstance(group.keep, Once):
-        return 0
-    return 1 if group.holding is None else group.holding.checkpoint_tokens
-
-
-def _keeps_states_anywhere(group: PlanGroup) -> bool:
-    """Without an engine's rule states are kept wherever all other groups can share."""
-    return isinstance(group.keep, Once) and group.holding is None
-
-
-def _refuse_prefixes(prefix_tokens: int) -> None:
-    if prefix_tokens:
-        raise UsageError(
-            f"--prefix-cache on: {_NO_PREFIXES}",
-            hint="Leave --prefix-cache out, or try --engine paged, vllm or sglang.",
-        )

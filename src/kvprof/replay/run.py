@@ -10,14 +10,15 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from kvprof._core import AllocationPolicy, Replay
+from kvprof._core import Replay
 from kvprof.allocation import Allocation, Blocks
 from kvprof.case import Case
 from kvprof.errors import TraceError, UsageError
-from kvprof.layout import CacheLayout
+from kvprof.plan import Limits
 from kvprof.replay.outcome import replay_result
 from kvprof.replay.pace import Pace, step_time
 from kvprof.replay.policies import compiled_policy
+from kvprof.replay.prefixes import hashed_tokens
 from kvprof.replay_result import ReplayResult, TraceSource
 from kvprof.size import Placement, place
 
@@ -77,27 +78,17 @@ def replay(
     """
     memory = case.request.memory_bytes
     if memory is None:
-        raise UsageError(
-            "a replay is about a memory, and none is given",
-            hint="Give --memory, e.g. --memory 40GiB, or --device-memory less --weights.",
-        )
-    prefix_tokens = hashed_tokens(workload, pace)
+        raise no_memory()
     placement = place(case.model, case.engine, case.request)
     allocation = allocation_of(case, placement)
     limits = case.request.limits
-    policy = compiled_policy(
+    loop = replay_loop(
         placement,
         allocation,
-        capacity_bytes=memory,
-        longest_tokens=limits.max_model_len,
-        encoder_tokens=limits.encoder_tokens,
-        prefix_tokens=prefix_tokens,
-    )
-    loop = replay_loop(
-        policy,
+        workload,
         pace,
-        placement.kept,
-        encoder_tokens=limits.encoder_tokens,
+        limits,
+        capacity_bytes=memory,
         longest_tokens=limits.max_model_len,
     )
     seconds = run_requests(loop, workload, hashed=pace.prefix_cache, progress=progress)
@@ -105,42 +96,55 @@ def replay(
     return Replayed(result, loop.samples, pace.ticks_per_s)
 
 
-def hashed_tokens(workload: Workload, pace: Pace) -> int:
-    """Tokens of a prefix hash, where prefixes are cached; else 0.
-
-    Raises
-    ------
-    UsageError
-        When they are to be, and the workload has no hashes.
-    """
-    if not pace.prefix_cache:
-        return 0
-    if workload.block_tokens is None:
-        raise UsageError(
-            f"--prefix-cache on: {workload.name} has no prefix hashes",
-            hint="Leave --prefix-cache out, or take a trace that has them.",
-        )
-    return workload.block_tokens
+def no_memory() -> UsageError:
+    """What is raised where nothing says how much memory there is."""
+    return UsageError(
+        "a replay is about a memory, and none is given",
+        hint="Give --memory, e.g. --memory 40GiB, or --device-memory less --weights.",
+    )
 
 
 def replay_loop(
-    policy: AllocationPolicy,
+    placement: Placement,
+    allocation: Allocation,
+    workload: Workload,
     pace: Pace,
-    layout: CacheLayout,
+    limits: Limits,
     *,
-    encoder_tokens: int = 0,
+    capacity_bytes: int,
     longest_tokens: int | None = None,
     until_tick: int | None = None,
     until_completed: int | None = None,
 ) -> Replay:
-    """The compiled loop over a policy of what is kept; see `Replay` for where it stops."""
-    step = step_time(pace, layout)
+    """The compiled loop over an allocation, for a workload that it has not been fed yet.
+
+    Parameters
+    ----------
+    longest_tokens
+        Requests that would grow longer are rejected; None: none for that.
+    until_tick, until_completed
+        Where the loop stops; see `Replay`.
+
+    Raises
+    ------
+    UsageError
+        When prefixes are to be cached and cannot, or the memory makes too many blocks.
+    """
+    policy = compiled_policy(
+        placement,
+        allocation,
+        capacity_bytes=capacity_bytes,
+        longest_tokens=limits.max_model_len,
+        encoder_tokens=limits.encoder_tokens,
+        prefix_tokens=hashed_tokens(workload, pace),
+    )
+    step = step_time(pace, placement.kept)
     return Replay(
         policy,
         ticks_per_s=pace.ticks_per_s,
         step_ticks=step.ticks,
         moves=step.moves,
-        encoder_tokens=encoder_tokens,
+        encoder_tokens=limits.encoder_tokens,
         prefill_tokens_per_s=pace.prefill_tokens_per_s or 0.0,
         preemption=pace.preemption,
         longest_tokens=longest_tokens,
