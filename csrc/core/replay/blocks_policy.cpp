@@ -145,7 +145,6 @@ std::int64_t BlocksPolicy::admit_cached(Slot slot, const Demand& demand) {
   if (!check_needed()) return -1;
   prefixes_->use(held_, tables);
   for (std::size_t i = 0; i < count; ++i) {
-    const GroupPlan& group = plan_.groups[i];
     const auto found = static_cast<std::int64_t>(tables[i].ids.size());
     used_[i] += unused_[i];
     take(i, tables[i], held_[i].size() - found);
