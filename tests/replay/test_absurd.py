@@ -24,81 +24,85 @@ from kvprof._core import (
     reserve_policy,
 )
 
-REFUSALS = (ValueError, OverflowError, MemoryError)
-COUNTS = st.sampled_from([0, 1, 2, 3, 16, 2**20, 2**31, 2**33, 2**40])
-SIZES = st.sampled_from([1, 2, 128, 4096, 2**31, 2**40, 2**50])
-FEW = st.integers(1, 3)
+REFUSALS = (ValueError, OverflowError)
+ABSURD = (0, 1, 3, 2**31, 2**33, 2**40, 2**50, 2**62)
+
+
+def figures(*usual: int, least: int = 0, most: int = 2**40) -> st.SearchStrategy[int]:
+    """Mostly a usual one: a plan of nothing but absurd ones is refused by the first of them."""
+    absurd = [figure for figure in ABSURD if least <= figure <= most]
+    return st.integers(0, 15).flatmap(lambda i: st.sampled_from(absurd if i == 0 else usual))
+
+
+BYTES = figures(1, 2, 128, 4096, most=2**50)
+TOKENS = figures(1, 2, 16, 100, least=1)
 
 
 @st.composite
 def rules(draw: st.DrawFn) -> CacheRule:
     return CacheRule(
         keep=draw(st.sampled_from(["all", "last", "chunk", "tail", "once"])),
-        keep_entries=draw(COUNTS.filter(bool)),
-        clock=draw(st.sampled_from(["decoder", "encoder", "sequence"])),
-        entry_tokens=draw(COUNTS.filter(bool)),
-        row_bytes=draw(SIZES | st.just(0)),
-        begins_at=draw(COUNTS),
+        keep_entries=draw(TOKENS),
+        clock=draw(st.sampled_from(["decoder", "decoder", "encoder", "sequence"])),
+        entry_tokens=draw(figures(1, 1, 4, least=1)),
+        row_bytes=draw(BYTES),
+        begins_at=draw(figures(0)),
     )
 
 
 @st.composite
 def holdings(draw: st.DrawFn) -> ReplayHolding:
-    names = (
-        "lookahead_tokens",
-        "longest_tokens",
-        "retained_tokens",
-        "window_step",
-        "state_blocks",
+    return ReplayHolding(
+        lookahead_tokens=draw(figures(0, 3)),
+        longest_tokens=draw(figures(400)),
+        retained_tokens=draw(figures(0, 16)),
+        window_step=draw(figures(0, 16)),
+        state_blocks=draw(figures(1, 2)),
     )
-    return ReplayHolding(**{name: draw(COUNTS) for name in names})
 
 
 @st.composite
 def block_groups(draw: st.DrawFn) -> tuple[ReplayGroup, int]:
     """A group, and the bytes of its blocks."""
-    rows, row, padding, filler = draw(FEW), draw(SIZES), draw(SIZES | st.just(0)), draw(COUNTS)
-    cache = draw(rules())
+    rows, cache, padding, filler = draw(TOKENS), draw(rules()), draw(BYTES), draw(BYTES)
     part = ReplayPart(
         cache=cache,
         rows_per_block=rows,
-        base_rows=draw(COUNTS),
+        base_rows=draw(figures(0, 4)),
         padding_bytes=padding,
-        ring_rows=draw(st.sampled_from([0, 0, rows])),
+        ring_rows=draw(figures(0, 4)),
     )
     group = ReplayGroup(
-        rule=draw(st.just(cache) | rules()),
+        rule=cache,
         parts=[part],
-        rows_per_block=draw(st.just(rows) | COUNTS.filter(bool)),
-        block_tokens=draw(COUNTS.filter(bool)),
-        row_units=draw(COUNTS.filter(bool)),
+        rows_per_block=rows,
+        block_tokens=draw(figures(1, 16, least=1)),
+        row_units=draw(figures(1, 1, 7, least=1)),
         filler_bytes=filler,
         holding=draw(st.none() | holdings()),
-        pool=draw(st.sampled_from([0, 0, 0, 1])),
-        ids_per_block=draw(st.sampled_from([1, 1, 2, 2**40])),
+        pool=draw(figures(0)),
+        ids_per_block=draw(figures(1, 1, 2, least=1)),
         logical=draw(st.lists(rules(), max_size=1)),
         checkpoints=draw(st.booleans()),
     )
-    return group, min(2**50, rows * row + padding + filler)
+    return group, draw(figures(1, 4096, 2**20, least=1, most=2**50))
 
 
 @st.composite
 def block_policies(draw: st.DrawFn) -> AllocationPolicy:
+    """Pools of at most 2**20 blocks: each has a table of its blocks."""
     group, size = draw(block_groups())
-    blocks = draw(st.sampled_from([0, 1, 2, 100, 2**16, 2**33, 2**40]))
-    pool = ReplayPool(
-        num_blocks=blocks,
-        block_bytes=size,
-        reserved_blocks=draw(st.sampled_from([0, 0, 1, 2**40])),
-    )
+    blocks = draw(st.sampled_from([0, 1, 2, 100, 2**16, 2**20]))
     return blocks_policy(
         groups=[group],
-        pools=[pool],
+        pools=[
+            ReplayPool(num_blocks=blocks, block_bytes=size, reserved_blocks=draw(figures(0, 0, 1)))
+        ],
         logical=draw(st.lists(rules(), max_size=1)),
-        capacity_bytes=draw(st.sampled_from([min(2**50, blocks * size), 0, 2**50])),
-        encoder_tokens=draw(COUNTS),
-        prefix_tokens=draw(st.sampled_from([0, 0, 1, 16, 2**32])),
-        prefix_step=draw(COUNTS),
+        capacity_bytes=draw(figures(2**50, blocks * min(size, 2**20), most=2**50)),
+        encoder_tokens=draw(figures(0, 24)),
+        prefix_tokens=draw(figures(0, 16, most=2**32)),
+        prefix_step=draw(figures(16, 32)),
     )
 
 
@@ -107,37 +111,33 @@ def other_policies(draw: st.DrawFn) -> AllocationPolicy:
     kept = draw(st.lists(rules(), min_size=1, max_size=2))
     shape = {
         "logical": draw(st.just(kept) | st.just([])),
-        "unit_bytes": draw(SIZES),
-        "capacity_bytes": draw(SIZES | st.just(0)),
-        "encoder_tokens": draw(COUNTS),
+        "unit_bytes": draw(figures(1, 64, 4096, least=1, most=2**50)),
+        "capacity_bytes": draw(figures(2**16, 2**22, 2**50, most=2**50)),
+        "encoder_tokens": draw(figures(0, 24)),
     }
     if draw(st.booleans()):
-        layers = st.sampled_from([0, 1, 32, 2**20 + 1, 2**62])
+        layers = figures(1, 32, most=2**62)
         return grow_policy(tensors=[(rule, draw(layers)) for rule in kept], **shape)
     return reserve_policy(
         kept=kept,
         reserve=draw(st.sampled_from(["max", "pow2", "oracle"])),
         fit=draw(st.sampled_from(["buddy", "first_fit"])),
-        longest_tokens=draw(COUNTS),
+        longest_tokens=draw(figures(400)),
         **shape,
     )
 
 
 @st.composite
 def replays(draw: st.DrawFn, policies: st.SearchStrategy[AllocationPolicy]) -> Replay:
-    rates = st.sampled_from([5e-324, 1e-9, 1.0, 1e9, 1e308, float("inf")])
-    moves = st.builds(
-        MoveRule,
-        rules(),
-        most_rows=st.none() | COUNTS,
-        appends=st.booleans(),
-    )
+    rates = st.sampled_from([1.0, 1.0, 1.0, 1e9, 1e-9, 5e-324, 1e308, float("inf")])
+    most_rows = st.none() | figures(1, 16)
+    moves = st.builds(MoveRule, rules(), most_rows=most_rows, appends=st.booleans())
     return Replay(
         draw(policies),
         ticks_per_s=draw(rates),
-        step_ticks=draw(st.sampled_from([0, 1, 10**9, 2**50])),
+        step_ticks=draw(figures(1, 1000, most=2**50)),
         moves=draw(st.lists(moves, max_size=2)),
-        encoder_tokens=draw(COUNTS),
+        encoder_tokens=draw(figures(0, 24)),
         prefill_tokens_per_s=draw(rates | st.just(0.0)),
         preemption=draw(st.sampled_from(["recompute", "swap"])),
         most_samples=draw(st.sampled_from([2, 3, 2048])),
@@ -147,13 +147,13 @@ def replays(draw: st.DrawFn, policies: st.SearchStrategy[AllocationPolicy]) -> R
 @st.composite
 def fed(draw: st.DrawFn, policies: st.SearchStrategy[AllocationPolicy]) -> Replay | None:
     """The replay of a few requests; nothing where it was refused."""
-    count = draw(FEW)
+    count = draw(st.integers(1, 4))
     lengths = st.sampled_from([0, 1, 2, 17, 300])
-    arrivals = st.sampled_from([0.0, 1e-300, 0.5, 1e9, 4.6e18, 1e300])
-    prompts = st.sampled_from([0, 1, 17, 2**20, 2**32])
+    arrivals = st.sampled_from([0.0, 0.0, 0.0, 0.5, 1e-300, 1e9, 4.6e18, 1e300])
+    prompts = st.sampled_from([1, 17, 33, 100, 0, 2**20, 2**32])
+    hashes = draw(st.sampled_from([0, 2, 20]))
     try:
         loop = draw(replays(policies))
-        hashes = draw(st.sampled_from([0, 1, 20]))
         loop.feed(
             arrival_s=np.array(sorted(draw(arrivals) for _ in range(count))),
             prompt_tokens=np.array([draw(prompts) for _ in range(count)], np.int64),
