@@ -13,7 +13,7 @@
 // the offending value.
 namespace kvprof {
 
-// Products of a length and of a number of bytes fit 64 bits.
+// What takes part in a product; whether products fit 64 bits is for the core to check.
 constexpr std::int64_t most_count = std::int64_t{1} << 40;
 constexpr std::int64_t most_bytes = std::int64_t{1} << 50;
 

@@ -12,12 +12,15 @@
 #include "bindings/policy_object.hpp"
 #include "core/replay/blocks_policy.hpp"
 #include "core/replay/grow_policy.hpp"
+#include "core/replay/request_batch.hpp"
 #include "core/replay/reserve_policy.hpp"
 
 namespace py = pybind11;
 
 namespace kvprof {
 namespace {
+
+constexpr std::int64_t most_layers = std::int64_t{1} << 20;
 
 std::int64_t count(const char* name, const py::handle& value, std::int64_t least = 0) {
   return integer(name, value, least, most_count);
@@ -101,7 +104,7 @@ PolicyObject blocks_policy(const std::vector<GroupPlan>& groups, const std::vect
                   {logical},
                   bytes("capacity_bytes", capacity_bytes),
                   count("encoder_tokens", encoder_tokens),
-                  count("prefix_tokens", prefix_tokens),
+                  integer("prefix_tokens", prefix_tokens, 0, most_request_tokens),
                   count("prefix_step", prefix_step)};
   return {std::make_unique<BlocksPolicy>(std::move(plan))};
 }
@@ -125,11 +128,13 @@ PolicyObject reserve_policy(const std::vector<CacheRule>& kept,
   return {std::make_unique<ReservePolicy>(std::move(plan))};
 }
 
-PolicyObject grow_policy(const std::vector<std::pair<CacheRule, std::int64_t>>& tensors,
+PolicyObject grow_policy(const std::vector<std::pair<CacheRule, py::object>>& tensors,
                          const std::vector<CacheRule>& logical, const py::object& unit_bytes,
                          const py::object& capacity_bytes, const py::object& encoder_tokens) {
   GrowPlan plan;
-  for (const auto& [cache, layers] : tensors) plan.tensors.push_back({cache, layers});
+  for (const auto& [cache, layers] : tensors) {
+    plan.tensors.push_back({cache, integer("layers", layers, 0, most_layers)});
+  }
   plan.logical = {logical};
   plan.unit_bytes = bytes("unit_bytes", unit_bytes, 1);
   plan.capacity_bytes = bytes("capacity_bytes", capacity_bytes);

@@ -42,6 +42,10 @@ class BlocksMemory:
         else:
             self.sizes = [group.num_blocks or 0 for group in plan.groups]
         self.step = self._step()
+        self.layout_groups = cache_groups(self.placement.layout)
+        # What a length alone says is worked out once: most steps ask of lengths seen before.
+        self.blocks_at: dict[int, list[set[int]]] = {}
+        self.shares_at: dict[int, Bytes] = {}
 
     def _step(self) -> int:
         sizes = [self.plan.limits.block_size or 16] if not self.plan.groups else []
@@ -60,7 +64,11 @@ class BlocksMemory:
         return 0 if self.plan.shared else group
 
     def needed(self, tokens: int) -> list[set[int]]:
-        return [set(group.blocks(tokens, self.encoder)) for group in self.plan.groups]
+        if tokens not in self.blocks_at:
+            self.blocks_at[tokens] = [
+                set(group.blocks(tokens, self.encoder)) for group in self.plan.groups
+            ]
+        return list(self.blocks_at[tokens])  # whose sets are replaced, never changed
 
     def by_pool(self, counts: list[int]) -> list[int]:
         return [sum(counts)] if self.plan.shared else counts
@@ -251,9 +259,11 @@ class BlocksMemory:
         del self.tables[name], self.mine[name], self.lengths[name]
 
     def shares(self, name: int, tokens: int) -> Bytes:
-        needed = cache_groups(self.placement.layout)
-        logical = logical_bytes(needed, tokens, self.encoder)
-        return {"logical": logical, **self.plan.wastes(logical, tokens, self.encoder)}
+        if tokens not in self.shares_at:
+            logical = logical_bytes(self.layout_groups, tokens, self.encoder)
+            wastes = self.plan.wastes(logical, tokens, self.encoder)
+            self.shares_at[tokens] = {"logical": logical, **wastes}
+        return self.shares_at[tokens]
 
     def saved(self) -> Bytes:
         """What the users of each block say of it, less what it is: needed if one needs it."""

@@ -52,6 +52,7 @@ def check(
         return expected
 
     expected = reference(None)
+    order = reference(expected.step).order or NumberedMemory(placement, capacity).order()
     for jumps in (False, True):
         loop = compiled(
             placement,
@@ -69,7 +70,6 @@ def check(
         assert loop.now == loop.fullest
         check_tables(loop, expected, len(allocation.plan.groups))
         loop.release_all()
-        order = reference(expected.step).order or NumberedMemory(placement, capacity).order()
         assert [loop.take_all(pool).tolist() for pool in range(len(order))] == order
     return expected
 

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/replay/plan_limits.hpp"
+
 namespace kvprof {
 
 BlocksPolicy::BlocksPolicy(BlocksPlan plan)
@@ -12,6 +14,7 @@ BlocksPolicy::BlocksPolicy(BlocksPlan plan)
       needed_(plan_.pools.size()),
       used_(plan_.groups.size()),
       unused_(plan_.groups.size()) {
+  check_limits(plan_);
   remainder_bytes_ = plan_.capacity_bytes;
   pools_.reserve(plan_.pools.size());
   for (const PoolPlan& pool : plan_.pools) {

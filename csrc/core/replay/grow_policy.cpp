@@ -4,15 +4,21 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/replay/plan_limits.hpp"
+
 namespace kvprof {
 
 GrowPolicy::GrowPolicy(GrowPlan plan)
     : plan_(std::move(plan)),
       units_(plan_.capacity_bytes / plan_.unit_bytes),
       runs_(units_, Fit::best) {
+  std::vector<CacheRule> kept;
   for (const TensorPlan& tensor : plan_.tensors) {
+    kept.insert(kept.end(), static_cast<std::size_t>(tensor.layers), tensor.cache);
     num_tensors_ += static_cast<std::size_t>(tensor.layers);
   }
+  check_rows(kept, at(0));
+  check_rows(plan_.logical.caches, at(0));
 }
 
 std::int64_t GrowPolicy::units_of(const TensorPlan& tensor, std::int64_t tokens) const {

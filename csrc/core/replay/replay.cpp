@@ -8,11 +8,13 @@
 #include <string>
 #include <utility>
 
+#include "core/replay/plan_limits.hpp"
+
 namespace kvprof {
 namespace {
 
 constexpr std::int64_t interrupt_rounds = 1024;
-constexpr std::int64_t most_ticks = std::int64_t{1} << 62;
+constexpr std::int64_t most_ticks = (std::int64_t{1} << 62) - 1;  // a sample later fits, too
 constexpr double most_prefill_ticks = 1e17;
 
 }  // namespace
@@ -25,6 +27,7 @@ Replay::Replay(std::unique_ptr<Policy> policy, const ReplayOptions& options)
   if (!(options.ticks_per_s > 0) || !(options.prefill_tokens_per_s >= 0)) {
     throw std::invalid_argument("ticks and prefill tokens per second must be above 0");
   }
+  check_limits(options.traffic);
   if (options.step_ticks < 0 || (options.step_ticks == 0 && options.traffic.bytes(1) == 0)) {
     throw std::invalid_argument("a step must take some time");
   }
@@ -139,12 +142,7 @@ void Replay::pass(std::int64_t until_tick) {
   }
 }
 
-void Replay::advance(Stretch::Wide ticks) {
-  if (ticks > most_ticks - clock_) {
-    throw std::overflow_error("the clock ran out: too many steps that take too long");
-  }
-  clock_ += static_cast<std::int64_t>(ticks);
-}
+void Replay::advance(Stretch::Wide ticks) { clock_ += static_cast<std::int64_t>(ticks); }
 
 Stretch Replay::next_stretch(std::int64_t arrival_tick) {
   Stretch stretch{1, options_.step_ticks + running_.load().ticks, running_.slope().ticks};
@@ -162,6 +160,9 @@ Stretch Replay::next_stretch(std::int64_t arrival_tick) {
 }
 
 void Replay::observe(const Stretch& stretch) {
+  if (stretch.total() > most_ticks - clock_) {
+    throw std::overflow_error("the clock ran out: too many steps that take too long");
+  }
   Instant instant;
   instant.tick = clock_;
   instant.live_sequences = static_cast<std::int64_t>(running_.by_order().size());

@@ -7,8 +7,6 @@
 namespace kvprof {
 namespace {
 
-constexpr std::int64_t most_request_tokens = std::int64_t{1} << 32;
-
 [[noreturn]] void refuse(const char* what, std::size_t request, const std::string& value) {
   throw std::invalid_argument(std::string(what) + ": got " + value + " for request " +
                               std::to_string(request));

@@ -15,6 +15,10 @@ struct RequestBatch {
   ArrayView<const std::uint64_t> hashes;
 };
 
+/// Tokens of a request at most: of its prompt and of its output, as many each.
+constexpr std::int64_t most_request_tokens = std::int64_t{1} << 32;
+constexpr std::int64_t longest_request_tokens = 2 * most_request_tokens;
+
 /// @param earlier_s  when the last request before the batch arrived
 /// @param end_s  when the clock ends
 /// @throw std::invalid_argument when arrays differ in length, arrivals descend or are not finite,

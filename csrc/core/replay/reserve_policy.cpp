@@ -4,13 +4,18 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/replay/plan_limits.hpp"
+
 namespace kvprof {
 
 ReservePolicy::ReservePolicy(ReservePlan plan)
     : plan_(std::move(plan)),
       units_(plan_.capacity_bytes / plan_.unit_bytes),
       runs_(make_runs(units_, plan_.fit)),
-      largest_run_(runs_->largest_free_run()) {}
+      largest_run_(runs_->largest_free_run()) {
+  check_rows(plan_.kept, at(plan_.longest_tokens));
+  check_rows(plan_.logical.caches, at(plan_.longest_tokens));
+}
 
 std::int64_t ReservePolicy::reserved_tokens(const Demand& demand) const {
   if (plan_.reserve == Reserve::most) return plan_.longest_tokens;
