@@ -33,11 +33,18 @@ class Reserve(Struct, frozen=True):
     tokens: Literal["max", "pow2", "oracle"]
     fit: Literal["buddy", "first_fit"] = "buddy"
 
+    def __post_init__(self) -> None:
+        _one_of("tokens", self.tokens, ("max", "pow2", "oracle"))
+        _one_of("fit", self.fit, ("buddy", "first_fit"))
+
 
 class Pages(Struct, frozen=True):
     """Tensors contiguous in virtual memory, over physical pages that are mapped as they grow."""
 
     page_bytes: int = PAGE_BYTES
+
+    def __post_init__(self) -> None:
+        _at_least_one("page_bytes", self.page_bytes)
 
 
 class Grow(Struct, frozen=True):
@@ -48,5 +55,18 @@ class Grow(Struct, frozen=True):
 
     unit_bytes: int = 512
 
+    def __post_init__(self) -> None:
+        _at_least_one("unit_bytes", self.unit_bytes)
+
 
 Allocation = Blocks | Reserve | Pages | Grow
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}: got {value!r}")
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1: got {value!r}")

@@ -183,6 +183,9 @@ class BlocksMemory:
         plan = self.plan.groups[group]
         hashed = self.hashed(asked)
         last = min(hashed, (asked.prompt - 1) // self.step * self.step)
+        whole = asked.prompt // self.prefix_tokens * self.prefix_tokens
+        if whole >= self.step:  # where a hash ends that a longer prompt has too
+            last = min(last, whole // self.step * self.step)
         left: list[Key] = []
         if isinstance(plan.keep, All | Chunk):
             blocks = list(range(hashed // plan.block_size))

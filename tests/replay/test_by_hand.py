@@ -52,7 +52,11 @@ def run(
     pace: Pace | None = None,
     **given: object,
 ) -> ReplayResult:
-    table = Table(tuple((*row, ()) if len(row) == 3 else row for row in rows))  # type: ignore[misc]
+    hashed = int(str(given.pop("hash_tokens", 16)))
+    table = Table(
+        tuple((*row, ()) if len(row) == 3 else row for row in rows),  # type: ignore[misc]
+        block_tokens=hashed,
+    )
     longest = given.pop("longest", None) or longest_request(table)
     model = named_model(str(given.pop("model", "llama-3-8b")))
     request = Request(tokens=longest, max_model_len=longest, memory_bytes=memory, **given)  # type: ignore[arg-type]
@@ -225,6 +229,17 @@ def test_a_window_or_a_state_is_there_at_the_end_of_a_prompt_and_where_prompts_p
     )
     found = run(engine, *rows, memory=2**32, model=model, pace=pace)  # type: ignore[arg-type]
     assert found.hit_rate == (384 + 256 + 288) / (2 * 400 + 4 * 300)
+
+
+@pytest.mark.parametrize("model", ["gpt-oss-20b", "lfm2-1.2b"])
+def test_hashes_of_more_than_a_block_leave_windows_and_states_where_a_hash_ends(model: str) -> None:
+    # Hashes of 64 tokens: 400 are six of them and 16 tokens more, whose hash a longer prompt has
+    # not. Up to 384 both are alike, as far as the trace tells.
+    pace = Pace(decode_tokens_per_s=1.0, prefix_cache=True)
+    longer = (2.0, 500, 0, (*range(6), 60, 61))
+    rows = ((0.0, 400, 0, (*range(6), 50)), longer)
+    found = run("paged", *rows, memory=2**32, model=model, pace=pace, hash_tokens=64)  # type: ignore[arg-type]
+    assert found.hit_rate == 384 / 900
 
 
 def test_a_chunk_is_needed_from_where_it_begins() -> None:

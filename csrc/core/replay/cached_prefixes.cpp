@@ -162,12 +162,19 @@ void CachedPrefixes::place(std::size_t group, const Blocks& held, HeldBlocks& ta
   std::rotate(ids, ids + known, ids + known + before);
 }
 
+// A resend of the same prompt computes its last token (vLLM, replay_boundaries). Within the last
+// hash no longer prompt could find it: there the hash is another one.
+std::int64_t CachedPrefixes::last_end(const Demand& demand) const {
+  const std::int64_t step = plan_.prefix_step;
+  const std::int64_t resent = std::max<std::int64_t>(0, demand.prompt_tokens - 1) / step * step;
+  const std::int64_t last = std::min(resent, hashed_tokens(demand));
+  const std::int64_t whole = demand.prompt_tokens / plan_.prefix_tokens * plan_.prefix_tokens;
+  return whole < step ? last : std::min(last, whole / step * step);
+}
+
 void CachedPrefixes::insert(Slot slot, const Demand& demand, const HeldBlocks* tables) {
   const std::int64_t hashed = hashed_tokens(demand);
-  const std::int64_t step = plan_.prefix_step;
-  // A resend of the same prompt computes its last token; vLLM, replay_boundaries.
-  const std::int64_t last = std::max<std::int64_t>(0, demand.prompt_tokens - 1) / step * step;
-  const std::int64_t ends[] = {hit_.junction, std::min(last, hashed)};
+  const std::int64_t ends[] = {hit_.junction, last_end(demand)};
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const GroupPlan& plan = *groups_[i].plan;
     const std::int64_t computed = hit_.tokens / plan.block_tokens;

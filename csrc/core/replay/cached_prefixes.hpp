@@ -86,6 +86,8 @@ class CachedPrefixes {
   PrefixCache& cache(std::size_t group) { return caches_[groups_[group].plan->pool]; }
   const PrefixCache& cache(std::size_t group) const { return caches_[groups_[group].plan->pool]; }
   std::int64_t hashed_tokens(const Demand& demand) const;
+  /// Where a prompt leaves its windows and states.
+  std::int64_t last_end(const Demand& demand) const;
   std::uint64_t key(const Demand& demand, std::size_t group, std::int64_t end_tokens) const;
   bool has(const Demand& demand, std::size_t group, std::int64_t end_tokens) const;
   std::int64_t longest_full(const Demand& demand, std::size_t group, std::int64_t tokens);

@@ -65,9 +65,7 @@ def _notes(row: TraceRow) -> list[str]:
     if row.files > 1:
         notes.insert(0, f"{format_plural(row.files, 'file')}.")
     if row.failed:
-        notes.append(
-            f"{format_plural(row.failed, 'request')} failed when recorded, and are left out."
-        )
+        notes.append(f"Left out: {format_plural(row.failed, 'request')} that failed when recorded.")
     notes += [f"Left out: {format_plural(n, 'row')}: {why}." for why, n in row.bad_rows.items()]
     if row.cached_ratio is not None:
         served = format_ratio(row.cached_ratio)

@@ -61,7 +61,7 @@ class TraceFacts(Struct, frozen=True):
         told = [f"Left out: {format_plural(n, 'row')}: {why}." for why, n in self.bad_rows.items()]
         if self.failed:
             failed = format_plural(self.failed, "request")
-            told.insert(0, f"{failed} failed when recorded, and are left out.")
+            told.insert(0, f"Left out: {failed} that failed when recorded.")
         return tuple(told)
 
 
