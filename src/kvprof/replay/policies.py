@@ -50,8 +50,28 @@ def compiled_policy(
     Raises
     ------
     UsageError
-        When prefixes are to be cached and the policy cannot, or there are too many blocks.
+        When prefixes are to be cached and the policy cannot, there are too many blocks, or a long
+        request would take more bytes than 64 bits count.
     """
+    try:
+        return _compiled(
+            placement, allocation, capacity_bytes, longest_tokens, encoder_tokens, prefix_tokens
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"the memory cannot be divided into blocks: {error}",
+            hint="Give less --memory, larger blocks, or a smaller model.",
+        ) from None
+
+
+def _compiled(
+    placement: Placement,
+    allocation: Allocation,
+    capacity_bytes: int,
+    longest_tokens: int,
+    encoder_tokens: int,
+    prefix_tokens: int,
+) -> AllocationPolicy:
     needed = cache_groups(placement.layout)
     kept = cache_groups(placement.kept)
     logical = [rule(group.cache, group_row_bytes(group)) for group in needed]
@@ -84,28 +104,22 @@ def compiled_policy(
                 capacity_bytes=capacity_bytes,
                 encoder_tokens=encoder_tokens,
             )
-    try:
-        return blocks_policy(
-            groups=groups,
-            pools=[
-                ReplayPool(
-                    num_blocks=pool.num_blocks,
-                    block_bytes=pool.block_bytes,
-                    reserved_blocks=pool.reserved_blocks,
-                )
-                for pool in pools_of(placement, allocation, capacity_bytes)
-            ],
-            logical=logical,
-            capacity_bytes=capacity_bytes,
-            encoder_tokens=encoder_tokens,
-            prefix_tokens=prefix_tokens,
-            prefix_step=prefix_step,
-        )
-    except ValueError as error:
-        raise UsageError(
-            f"the memory cannot be divided into blocks: {error}",
-            hint="Give less --memory, or larger blocks.",
-        ) from None
+    return blocks_policy(
+        groups=groups,
+        pools=[
+            ReplayPool(
+                num_blocks=pool.num_blocks,
+                block_bytes=pool.block_bytes,
+                reserved_blocks=pool.reserved_blocks,
+            )
+            for pool in pools_of(placement, allocation, capacity_bytes)
+        ],
+        logical=logical,
+        capacity_bytes=capacity_bytes,
+        encoder_tokens=encoder_tokens,
+        prefix_tokens=prefix_tokens,
+        prefix_step=prefix_step,
+    )
 
 
 def rule(cache: Cache, row_bytes: int, keep: Keep | None = None) -> CacheRule:
