@@ -121,7 +121,8 @@ Array<BlockId> take_all(ReplayObject& replay, const py::object& pool) {
 }
 
 MoveRule make_move(const CacheRule& cache, const py::object& most_rows, bool appends) {
-  const std::int64_t most = most_rows.is_none() ? never : integer("most_rows", most_rows, 0, most_count);
+  const std::int64_t most =
+      most_rows.is_none() ? never : integer("most_rows", most_rows, 0, most_count);
   return {cache, most, appends};
 }
 

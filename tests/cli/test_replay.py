@@ -319,6 +319,17 @@ def test_encoder_positions_have_no_prefix_cache(fails, trace):
     assert "encoder" in fails(2, "replay", *model, *given)
 
 
+@pytest.mark.parametrize("engine", ["paged", "vmm", "orca-max", "transformers"])
+def test_bytes_that_cannot_be_counted(fails, trace, tmp_path, engine):
+    heads = 2**31 - 1  # of 4,096 values, twice, in 2 layers: 2**46 bytes a token
+    sizes = {"num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": 4096}
+    config = {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 256, **sizes}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    given = ("--config", path, "--engine", engine, "--memory", "512TiB", "--trace", trace)
+    assert "cannot be divided into blocks" in fails(2, "replay", *given)
+
+
 def test_a_trace_without_hashes_has_no_prefix_cache(fails, tmp_path):
     trace = tmp_path / "trace.csv"
     trace.write_text("arrival_s,prompt_tokens,output_tokens\n0,1,1\n")

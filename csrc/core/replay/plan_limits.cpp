@@ -58,8 +58,8 @@ void check_group(const GroupPlan& group, const Lengths& longest) {
 void check_rows(const std::vector<CacheRule>& caches, const Lengths& longest) {
   Wide bytes = 0;
   for (const CacheRule& cache : caches) {
-    bytes += bytes_of(cache, {std::max(longest.tokens, longest_request_tokens),
-                              longest.encoder_tokens});
+    bytes +=
+        bytes_of(cache, {std::max(longest.tokens, longest_request_tokens), longest.encoder_tokens});
     require(bytes, "the bytes of a sequence");
   }
 }

@@ -47,8 +47,28 @@ def compiled_policy(
     Raises
     ------
     UsageError
-        When prefixes are to be cached and the policy cannot, or there are too many blocks.
+        When prefixes are to be cached and the policy cannot, there are too many blocks, or a long
+        request would take more bytes than 64 bits count.
     """
+    try:
+        return _compiled(
+            placement, allocation, capacity_bytes, longest_tokens, encoder_tokens, prefix_tokens
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"the memory cannot be divided into blocks: {error}",
+            hint="Give less --memory, larger blocks, or a smaller model.",
+        ) from None
+
+
+def _compiled(
+    placement: Placement,
+    allocation: Allocation,
+    capacity_bytes: int,
+    longest_tokens: int,
+    encoder_tokens: int,
+    prefix_tokens: int,
+) -> AllocationPolicy:
     needed = cache_groups(placement.layout)
     kept = cache_groups(placement.kept)
     logical = [rule(group.cache, group_row_bytes(group)) for group in needed]
@@ -84,21 +104,15 @@ def compiled_policy(
                 capacity_bytes=capacity_bytes,
                 encoder_tokens=encoder_tokens,
             )
-    try:
-        return blocks_policy(
-            groups=groups,
-            pools=_compiled_pools(pools_of(placement, allocation, capacity_bytes)),
-            logical=logical,
-            capacity_bytes=capacity_bytes,
-            encoder_tokens=encoder_tokens,
-            prefix_tokens=prefix_tokens,
-            prefix_step=prefix_step,
-        )
-    except ValueError as error:
-        raise UsageError(
-            f"the memory cannot be divided into blocks: {error}",
-            hint="Give less --memory, or larger blocks.",
-        ) from None
+    return blocks_policy(
+        groups=groups,
+        pools=_compiled_pools(pools_of(placement, allocation, capacity_bytes)),
+        logical=logical,
+        capacity_bytes=capacity_bytes,
+        encoder_tokens=encoder_tokens,
+        prefix_tokens=prefix_tokens,
+        prefix_step=prefix_step,
+    )
 
 
 def _compiled_pools(pools: Sequence[Pool]) -> list[ReplayPool]:
