@@ -68,10 +68,11 @@ std::int64_t CachedPrefixes::longest_full(const Demand& demand, std::size_t grou
   std::vector<BlockId>& ids = found_[group].ids;
   ids.clear();
   while (ids.size() < count) {
-    const HashedBlocks hashed =
-        hashed_blocks(demand, group, static_cast<std::int64_t>(ids.size()));
-    const ArrayView<const BlockId> known = cache(group).find(hashed.key).first(
-        std::min(static_cast<std::size_t>(hashed.blocks.size()), count - ids.size()));
+    const HashedBlocks hashed = hashed_blocks(demand, group, static_cast<std::int64_t>(ids.size()));
+    const ArrayView<const BlockId> known =
+        cache(group)
+            .find(hashed.key)
+            .first(std::min(static_cast<std::size_t>(hashed.blocks.size()), count - ids.size()));
     const BlockId* missing = std::find(known.begin(), known.end(), PrefixCache::none);
     ids.insert(ids.end(), known.begin(), missing);
     if (missing != known.end()) break;
@@ -297,17 +298,18 @@ void CachedPrefixes::make_room(std::size_t pool, std::size_t blocks) {
   while (pools_[pool].num_free() < blocks) caches_[pool].evict();
 }
 
-void CachedPrefixes::give_back(std::size_t group, BlockId block, std::int64_t index) {
+bool CachedPrefixes::give_back(std::size_t group, BlockId block, std::int64_t index) {
   PrefixCache& known = cache(group);
   ++operations_;
   if (!known.holds(block)) {
     pools_[groups_[group].plan->pool].free({&block, 1});
-    return;
+    return true;
   }
   const bool is_last = known.users(block) == 1;
   if (!is_last && groups_[group].is_even) --groups_[group].extra_users;
   if (is_last && !groups_[group].is_even) groups_[group].runs.forget(block, index);
   known.drop(block);
+  return is_last;
 }
 
 bool CachedPrefixes::frees(std::size_t group, BlockId block) const {

@@ -57,8 +57,8 @@ class CachedPrefixes {
   /// Give unused blocks up until so many are free. @pre there are enough of them
   void make_room(std::size_t pool, std::size_t blocks);
 
-  /// A sequence has no use for block number `index` any more.
-  void give_back(std::size_t group, BlockId block, std::int64_t index);
+  /// A sequence has no use for block number `index` any more. @return whether no other one has
+  bool give_back(std::size_t group, BlockId block, std::int64_t index);
 
   /// Whether the pool has one block more when a sequence gives this one back.
   bool frees(std::size_t group, BlockId block) const;
