@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <new>
 #include <numeric>
 #include <random>
 #include <stdexcept>
@@ -23,24 +22,16 @@ constexpr std::uint32_t max_references = std::numeric_limits<std::uint32_t>::max
                               std::to_string(num_blocks) + " blocks); nothing was changed");
 }
 
+std::uint64_t checked(std::uint64_t num_blocks) {
+  if (num_blocks <= BlockPool::max_blocks) return num_blocks;
+  throw std::invalid_argument("num_blocks must be 0 to " + std::to_string(BlockPool::max_blocks) +
+                              ": got " + std::to_string(num_blocks));
+}
+
 }  // namespace
 
-// calloc: pages are touched as ids are used, so a pool of billions of blocks is cheap to make.
-BlockPool::Array BlockPool::zeros(std::uint64_t count) {
-  Array array(static_cast<std::uint32_t*>(
-      std::calloc(std::max<std::uint64_t>(count, 1), sizeof(std::uint32_t))));
-  if (!array) throw std::bad_alloc();
-  return array;
-}
-
-BlockPool::BlockPool(std::uint64_t num_blocks) : num_blocks_(num_blocks) {
-  if (num_blocks > max_blocks) {
-    throw std::invalid_argument("num_blocks must be 0 to " + std::to_string(max_blocks) + ": got " +
-                                std::to_string(num_blocks));
-  }
-  freed_ = zeros(num_blocks);
-  references_ = zeros(num_blocks);
-}
+BlockPool::BlockPool(std::uint64_t num_blocks)
+    : num_blocks_(checked(num_blocks)), freed_(num_blocks), references_(num_blocks) {}
 
 void BlockPool::require(std::uint64_t count) const {
   if (count > num_free()) throw OutOfBlocks(count, num_free());

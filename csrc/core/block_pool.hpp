@@ -1,11 +1,10 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
-#include <memory>
 
 #include "core/array_view.hpp"
+#include "core/zeroed_array.hpp"
 
 namespace kvprof {
 
@@ -53,20 +52,13 @@ class BlockPool {
   std::uint32_t reference_count(std::uint64_t block) const;
 
  private:
-  struct CDeleter {
-    void operator()(void* memory) const noexcept { std::free(memory); }
-  };
-  using Array = std::unique_ptr<std::uint32_t[], CDeleter>;
-
-  static Array zeros(std::uint64_t count);
-
   std::uint64_t num_blocks_;
   /// Ids below this have been handed out at least once; those from here on were never used.
   std::uint64_t num_used_ = 0;
   /// Ids in `freed_`, a stack.
   std::uint64_t num_freed_ = 0;
-  Array freed_;
-  Array references_;
+  ZeroedArray<std::uint32_t> freed_;
+  ZeroedArray<std::uint32_t> references_;
 };
 
 /// Seconds that `repeats` pairs of allocate(batch) and free(batch) take on one thread.

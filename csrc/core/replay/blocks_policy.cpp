@@ -88,8 +88,7 @@ std::vector<BlockId> BlocksPolicy::take_all(std::size_t pool) {
 }
 
 void BlocksPolicy::give_back(std::size_t group, BlockId block, std::int64_t index) {
-  if (prefixes_->frees(group, block)) --used_[group];
-  prefixes_->give_back(group, block, index);
+  if (prefixes_->give_back(group, block, index)) --used_[group];
 }
 
 void BlocksPolicy::drop_front(std::size_t group, HeldBlocks& table, std::int64_t first) {

@@ -9,7 +9,7 @@ namespace kvprof {
 CachedPrefixes::CachedPrefixes(const BlocksPlan& plan, std::vector<BlockPool>& pools,
                                std::uint64_t& operations)
     : plan_(plan), pools_(pools), found_(plan.groups.size()), operations_(operations) {
-  for (BlockPool& pool : pools) caches_.emplace_back(pool);
+  std::vector<std::size_t> blocks_per_key(pools.size(), 1);
   for (const GroupPlan& group : plan.groups) {
     const bool by_block = group.rule.keep != Keep::once && group.rule.keep != Keep::tail;
     if (group.ids_per_block != 1 || group.rule.clock == Clock::encoder || plan.prefix_step < 1 ||
@@ -22,7 +22,11 @@ CachedPrefixes::CachedPrefixes(const BlocksPlan& plan, std::vector<BlockPool>& p
     } else {
       groups_.back().runs = SharedRuns(pools[group.pool].num_blocks());
     }
+    if (!by_block) continue;
+    const auto ends = static_cast<std::size_t>((plan.prefix_tokens - 1) / group.block_tokens + 1);
+    blocks_per_key[group.pool] = std::max(blocks_per_key[group.pool], ends);
   }
+  for (std::size_t i = 0; i < pools.size(); ++i) caches_.emplace_back(pools[i], blocks_per_key[i]);
 }
 
 std::int64_t CachedPrefixes::hashed_tokens(const Demand& demand) const {
@@ -30,26 +34,50 @@ std::int64_t CachedPrefixes::hashed_tokens(const Demand& demand) const {
   return std::min(demand.prompt_tokens, hashed) / plan_.prefix_step * plan_.prefix_step;
 }
 
-std::uint64_t CachedPrefixes::key(const Demand& demand, std::size_t group,
-                                  std::int64_t end_tokens) const {
+CachedPrefixes::HashedBlocks CachedPrefixes::hashed_blocks(const Demand& demand, std::size_t group,
+                                                           std::int64_t block) const {
+  const std::int64_t size = groups_[group].plan->block_tokens;
+  const std::int64_t tokens = plan_.prefix_tokens;
+  const std::int64_t hash = ((block + 1) * size - 1) / tokens;
+  const auto position = static_cast<std::uint64_t>(hash);
+  return {block_key(demand.hashes[static_cast<std::size_t>(hash)], position, group),
+          {hash * tokens / size, (hash + 1) * tokens / size}};
+}
+
+BlockId CachedPrefixes::find_block(const Demand& demand, std::size_t group,
+                                   std::int64_t block) const {
+  const HashedBlocks known = hashed_blocks(demand, group, block);
+  return cache(group).find(known.key)[static_cast<std::size_t>(block - known.blocks.first)];
+}
+
+std::uint64_t CachedPrefixes::state_key(const Demand& demand, std::size_t group,
+                                        std::int64_t end_tokens) const {
   const auto hash = static_cast<std::size_t>((end_tokens - 1) / plan_.prefix_tokens);
   return block_key(demand.hashes[hash], static_cast<std::uint64_t>(end_tokens), group);
 }
 
-bool CachedPrefixes::has(const Demand& demand, std::size_t group, std::int64_t end_tokens) const {
-  return cache(group).find(key(demand, group, end_tokens)).has_value();
+BlockId CachedPrefixes::find_state(const Demand& demand, std::size_t group,
+                                   std::int64_t end_tokens) const {
+  return cache(group).find(state_key(demand, group, end_tokens))[0];
 }
 
 std::int64_t CachedPrefixes::longest_full(const Demand& demand, std::size_t group,
                                           std::int64_t tokens) {
   const std::int64_t size = groups_[group].plan->block_tokens;
+  const auto count = static_cast<std::size_t>(tokens / size);
   std::vector<BlockId>& ids = found_[group].ids;
-  std::int64_t end = 0;
-  for (ids.clear(); end + size <= tokens; end += size) {
-    const auto block = cache(group).find(key(demand, group, end + size));
-    if (!block) break;
-    ids.push_back(*block);
+  ids.clear();
+  while (ids.size() < count) {
+    const HashedBlocks hashed = hashed_blocks(demand, group, static_cast<std::int64_t>(ids.size()));
+    const ArrayView<const BlockId> known =
+        cache(group)
+            .find(hashed.key)
+            .first(std::min(static_cast<std::size_t>(hashed.blocks.size()), count - ids.size()));
+    const BlockId* missing = std::find(known.begin(), known.end(), PrefixCache::none);
+    ids.insert(ids.end(), known.begin(), missing);
+    if (missing != known.end()) break;
   }
+  const auto end = static_cast<std::int64_t>(ids.size()) * size;
   return end / plan_.prefix_step * plan_.prefix_step;
 }
 
@@ -63,13 +91,15 @@ std::int64_t CachedPrefixes::longest(const Demand& demand, std::size_t group,
     return tokens;
   }
   if (plan.rule.keep == Keep::once) {
-    while (tokens > 0 && !has(demand, group, tokens)) tokens -= step;
+    while (tokens > 0 && find_state(demand, group, tokens) == PrefixCache::none) tokens -= step;
     return tokens;
   }
   while (tokens > 0) {
     const Blocks needed = plan.reused(tokens);
     std::int64_t block = needed.end;
-    while (block > needed.first && has(demand, group, block * size)) --block;
+    while (block > needed.first && find_block(demand, group, block - 1) != PrefixCache::none) {
+      --block;
+    }
     if (block <= needed.first) break;
     tokens = (block - 1) * size / step * step;
   }
@@ -108,10 +138,10 @@ void CachedPrefixes::collect(const Demand& demand, std::size_t group) {
   }
   found.ids.clear();
   for (std::int64_t b = found.blocks.first; b < found.blocks.end; ++b) {
-    found.ids.push_back(*cache(group).find(key(demand, group, (b + 1) * plan.block_tokens)));
+    found.ids.push_back(find_block(demand, group, b));
   }
   if (plan.checkpoints && hit_.tokens > 0) {
-    found.ids.push_back(*cache(group).find(key(demand, group, hit_.tokens)));
+    found.ids.push_back(find_state(demand, group, hit_.tokens));
   }
 }
 
@@ -193,7 +223,9 @@ void CachedPrefixes::insert(Slot slot, const Demand& demand, const HeldBlocks* t
         break;
       case Keep::once:
         for (const std::int64_t end : ends) {
-          if (end > hit_.tokens && plan.checkpoints) leave_behind(i, key(demand, i, end));
+          if (end > hit_.tokens && plan.checkpoints) {
+            leave_behind(i, state_key(demand, i, end), 0);
+          }
         }
         break;
       case Keep::tail:
@@ -206,23 +238,35 @@ void CachedPrefixes::insert(Slot slot, const Demand& demand, const HeldBlocks* t
 
 void CachedPrefixes::insert_blocks(const Demand& demand, std::size_t group, Blocks blocks,
                                    const HeldBlocks& table) {
-  const std::int64_t size = groups_[group].plan->block_tokens;
-  for (std::int64_t b = blocks.first; b < blocks.end; ++b) {
-    const std::uint64_t known_by = key(demand, group, (b + 1) * size);
-    if (b < table.blocks.first || b >= table.blocks.end) {
-      leave_behind(group, known_by);
-    } else {
-      const auto index = static_cast<std::size_t>(b - table.blocks.first);
-      cache(group).insert(table.ids[index], known_by);
+  while (blocks.size() > 0) {
+    const HashedBlocks known = hashed_blocks(demand, group, blocks.first);
+    const Blocks hashed{blocks.first, std::min(blocks.end, known.blocks.end)};
+    const Blocks held{std::clamp(table.blocks.first, hashed.first, hashed.end),
+                      std::clamp(table.blocks.end, hashed.first, hashed.end)};
+    const auto number = [&](std::int64_t block) {
+      return static_cast<std::size_t>(block - known.blocks.first);
+    };
+    for (std::int64_t b = hashed.first; b < held.first; ++b) {
+      leave_behind(group, known.key, number(b));
     }
+    if (held.size() > 0) {
+      const auto first = static_cast<std::size_t>(held.first - table.blocks.first);
+      cache(group).insert({table.ids.data() + first, static_cast<std::size_t>(held.size())},
+                          known.key, number(held.first));
+    }
+    for (std::int64_t b = held.end; b < hashed.end; ++b) {
+      leave_behind(group, known.key, number(b));
+    }
+    blocks.first = hashed.end;
   }
 }
 
-// It was computed, and then left: it stays where a block can be had for it.
-void CachedPrefixes::leave_behind(std::size_t group, std::uint64_t key) {
+// They were computed, and then left: they stay where a block can be had for them.
+void CachedPrefixes::leave_behind(std::size_t group, std::uint64_t key, std::size_t number) {
   const std::size_t pool = groups_[group].plan->pool;
-  if (const auto known = caches_[pool].find(key)) {
-    caches_[pool].touch(*known);
+  const BlockId known = caches_[pool].find(key)[number];
+  if (known != PrefixCache::none) {
+    caches_[pool].touch(known);
     return;
   }
   if (pools_[pool].num_free() == 0) {
@@ -231,7 +275,7 @@ void CachedPrefixes::leave_behind(std::size_t group, std::uint64_t key) {
   }
   BlockId block = 0;
   pools_[pool].allocate({&block, 1});
-  caches_[pool].insert(block, key);
+  caches_[pool].insert({&block, 1}, key, number);
   left_behind_.push_back(block);
 }
 
@@ -261,17 +305,18 @@ void CachedPrefixes::make_room(std::size_t pool, std::size_t blocks) {
   while (pools_[pool].num_free() < blocks) caches_[pool].evict();
 }
 
-void CachedPrefixes::give_back(std::size_t group, BlockId block, std::int64_t index) {
+bool CachedPrefixes::give_back(std::size_t group, BlockId block, std::int64_t index) {
   PrefixCache& known = cache(group);
   ++operations_;
   if (!known.holds(block)) {
     pools_[groups_[group].plan->pool].free({&block, 1});
-    return;
+    return true;
   }
   const bool is_last = known.users(block) == 1;
   if (!is_last && groups_[group].is_even) --groups_[group].extra_users;
   if (is_last && !groups_[group].is_even) groups_[group].runs.forget(block, index);
   known.drop(block);
+  return is_last;
 }
 
 bool CachedPrefixes::frees(std::size_t group, BlockId block) const {

@@ -57,8 +57,8 @@ class CachedPrefixes {
   /// Give unused blocks up until so many are free. @pre there are enough of them
   void make_room(std::size_t pool, std::size_t blocks);
 
-  /// A sequence has no use for block number `index` any more.
-  void give_back(std::size_t group, BlockId block, std::int64_t index);
+  /// A sequence has no use for block number `index` any more. @return whether no other one has
+  bool give_back(std::size_t group, BlockId block, std::int64_t index);
 
   /// Whether the pool has one block more when a sequence gives this one back.
   bool frees(std::size_t group, BlockId block) const;
@@ -83,19 +83,28 @@ class CachedPrefixes {
     SharedRuns runs{0};            ///< where they are not
   };
 
+  /// Where the blocks of a prompt are known that end in one of its hashes, in order.
+  struct HashedBlocks {
+    std::uint64_t key = 0;
+    Blocks blocks;
+  };
+
   PrefixCache& cache(std::size_t group) { return caches_[groups_[group].plan->pool]; }
   const PrefixCache& cache(std::size_t group) const { return caches_[groups_[group].plan->pool]; }
   std::int64_t hashed_tokens(const Demand& demand) const;
   /// Where a prompt leaves its windows and states.
   std::int64_t last_end(const Demand& demand) const;
-  std::uint64_t key(const Demand& demand, std::size_t group, std::int64_t end_tokens) const;
-  bool has(const Demand& demand, std::size_t group, std::int64_t end_tokens) const;
+  HashedBlocks hashed_blocks(const Demand& demand, std::size_t group, std::int64_t block) const;
+  /// The block of that number, or none.
+  BlockId find_block(const Demand& demand, std::size_t group, std::int64_t block) const;
+  std::uint64_t state_key(const Demand& demand, std::size_t group, std::int64_t end_tokens) const;
+  BlockId find_state(const Demand& demand, std::size_t group, std::int64_t end_tokens) const;
   std::int64_t longest_full(const Demand& demand, std::size_t group, std::int64_t tokens);
   std::int64_t longest(const Demand& demand, std::size_t group, std::int64_t tokens) const;
   void collect(const Demand& demand, std::size_t group);
   void insert_blocks(const Demand& demand, std::size_t group, Blocks blocks,
                      const HeldBlocks& table);
-  void leave_behind(std::size_t group, std::uint64_t key);
+  void leave_behind(std::size_t group, std::uint64_t key, std::size_t number);
   void drop_left_behind(std::size_t group);
   void join(Slot slot, std::size_t group, const HeldBlocks& table);
 

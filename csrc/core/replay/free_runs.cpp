@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace kvprof {
 namespace {
@@ -29,6 +30,19 @@ void FreeRuns::erase(Runs::iterator run) {
   by_offset_.erase(run);
 }
 
+// A run that changes stays between its neighbours, in the nodes that it has.
+void FreeRuns::change(Runs::iterator run, const Run& to) {
+  auto length = by_length_.extract({run->second, run->first});
+  length.value() = {to.units, to.offset};
+  by_length_.insert(std::move(length));
+  run->second = to.units;
+  if (run->first == to.offset) return;
+  const auto next = std::next(run);
+  auto offset = by_offset_.extract(run);
+  offset.key() = to.offset;
+  by_offset_.insert(next, std::move(offset));
+}
+
 FreeRuns::Runs::iterator FreeRuns::find(std::int64_t units) {
   const auto longer = by_length_.lower_bound({units, 0});
   if (longer == by_length_.end()) return by_offset_.end();
@@ -41,28 +55,32 @@ std::optional<Run> FreeRuns::allocate(std::int64_t units) {
   const auto found = find(units);
   if (found == by_offset_.end()) return std::nullopt;
   const Run whole{found->first, found->second};
-  erase(found);
-  if (whole.units > units) insert(whole.offset + units, whole.units - units);
+  if (whole.units > units) {
+    change(found, {whole.offset + units, whole.units - units});
+  } else {
+    erase(found);
+  }
   free_units_ -= units;
   return Run{whole.offset, units};
 }
 
 void FreeRuns::free(const Run& run) {
   free_units_ += run.units;
-  Run joined = run;
   auto after = by_offset_.lower_bound(run.offset);
-  if (after != by_offset_.begin()) {
-    const auto before = std::prev(after);
-    if (before->first + before->second == run.offset) {
-      joined = {before->first, before->second + run.units};
-      erase(before);
+  const bool joins_after = after != by_offset_.end() && after->first == run.offset + run.units;
+  const auto before = after == by_offset_.begin() ? by_offset_.end() : std::prev(after);
+  if (before != by_offset_.end() && before->first + before->second == run.offset) {
+    Run joined{before->first, before->second + run.units};
+    if (joins_after) {
+      joined.units += after->second;
+      erase(after);
     }
+    change(before, joined);
+  } else if (joins_after) {
+    change(after, {run.offset, run.units + after->second});
+  } else {
+    insert(run.offset, run.units);
   }
-  if (after != by_offset_.end() && after->first == run.offset + run.units) {
-    joined.units += after->second;
-    erase(after);
-  }
-  insert(joined.offset, joined.units);
 }
 
 std::int64_t FreeRuns::largest_free_run() const {

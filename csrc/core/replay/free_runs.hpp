@@ -58,6 +58,7 @@ class FreeRuns final : public RunAllocator {
   Runs::iterator find(std::int64_t units);
   void insert(std::int64_t offset, std::int64_t units);
   void erase(Runs::iterator run);
+  void change(Runs::iterator run, const Run& to);
 
   Fit fit_;
   Runs by_offset_;
