@@ -32,6 +32,7 @@ from kvprof.units import (
         ("0.5k", 512),
         (" 2MiB ", 2_097_152),
         ("1024PiB", 2**60),
+        ("1EiB", 2**60),
     ],
 )
 def test_bytes(text: str, expected: int) -> None:

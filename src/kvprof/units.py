@@ -16,7 +16,7 @@ _LIKE_LENGTHS = "Write it like 32x512,8x4k: 32 sequences of 512 tokens and 8 of 
 _NUMBER = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)", re.ASCII)
 _MANY_DIGITS = re.compile(r"\d{19,}(?:\.\d*)?\s*[A-Za-z]*$", re.ASCII)
 _BYTE_UNITS = {"": 1, "b": 1}
-for _power, _letter in enumerate("kmgtp", start=1):
+for _power, _letter in enumerate("kmgtpe", start=1):
     _BYTE_UNITS[f"{_letter}ib"] = _BYTE_UNITS[_letter] = 1024**_power
     _BYTE_UNITS[f"{_letter}b"] = 1000**_power
 _TOKEN_UNITS = {"": 1, "k": 1024, "m": 1024**2}
