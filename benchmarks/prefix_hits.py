@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from machine import add_output_option, machine, write
+from msgspec.structs import replace
 
 from kvprof._core import CacheRule, Replay, ReplayGroup, ReplayHolding, ReplayPart, ReplayPool
 from kvprof._core import blocks_policy as policy_of
@@ -31,7 +32,7 @@ KINDS = {
 }
 
 
-def vllm_hits(kind: str, batch: Batch, hash_tokens: int, num_blocks: int) -> list[int]:
+def vllm_hits(kind: str, batch: Batch, num_blocks: int) -> list[int]:
     """Tokens that vLLM's manager finds of each request."""
     from vllm.v1.core.kv_cache_manager import KVCacheManager  # noqa: PLC0415
     from vllm.v1.kv_cache_interface import KVCacheConfig, KVCacheGroupSpec  # noqa: PLC0415
@@ -47,10 +48,7 @@ def vllm_hits(kind: str, batch: Batch, hash_tokens: int, num_blocks: int) -> lis
         manager.new_step_starts()
         request = ManagedRequest(str(i), prompt, 0)
         hashes = batch.hashes[batch.hash_offsets[i] : batch.hash_offsets[i + 1]].tolist()
-        request.block_hashes = [
-            hashlib.sha256(f"{hashes[(end - 1) // hash_tokens]} {end}".encode()).digest()
-            for end in range(BLOCK, prompt + 1, BLOCK)
-        ]
+        request.block_hashes = [value.to_bytes(32, "big") for value in hashes]
         blocks, hit, junction = manager.get_computed_blocks(request)
         request.shared_prefix_boundary = junction
         found.append(hit)
@@ -84,7 +82,7 @@ def _spec(keep: str, entries: int) -> Any:
     return specs.FullAttentionSpec(**shape)
 
 
-def our_hits(kind: str, batch: Batch, hash_tokens: int, num_blocks: int) -> list[int]:
+def our_hits(kind: str, batch: Batch, num_blocks: int) -> list[int]:
     """Tokens that a replay finds of each request."""
     rules = [CacheRule(keep=keep, keep_entries=n, row_bytes=1) for keep, n in KINDS[kind]]
     held = ReplayHolding(
@@ -109,7 +107,7 @@ def our_hits(kind: str, batch: Batch, hash_tokens: int, num_blocks: int) -> list
             pools=[ReplayPool(num_blocks=num_blocks, block_bytes=BLOCK, reserved_blocks=1)],
             logical=rules,
             capacity_bytes=num_blocks * BLOCK,
-            prefix_tokens=hash_tokens,
+            prefix_tokens=BLOCK,
             prefix_step=BLOCK,
         ),
         ticks_per_s=1.0,
@@ -150,12 +148,28 @@ def random_batch(seed: int, count: int, hash_tokens: int) -> Batch:
     )
 
 
-def compared(batch: Batch, hash_tokens: int, num_blocks: int) -> dict[str, dict[str, Any]]:
+def by_block(batch: Batch, hash_tokens: int) -> Batch:
+    """The same prompts with a hash for each block, as an engine has that sees the tokens."""
+    rows = []
+    for i, prompt in enumerate(batch.prompt_tokens.tolist()):
+        hashes = batch.hashes[batch.hash_offsets[i] : batch.hash_offsets[i + 1]].tolist()
+        ends = range(BLOCK, prompt + 1, BLOCK)
+        texts = [f"{hashes[(end - 1) // hash_tokens]} {end}".encode() for end in ends]
+        rows.append([int.from_bytes(hashlib.sha256(text).digest()[:8], "big") for text in texts])
+    return replace(
+        batch,
+        hash_offsets=np.cumsum([0, *map(len, rows)]).astype(np.int64),
+        hashes=np.array([value for row in rows for value in row], np.uint64),
+    )
+
+
+def compared(coarse: Batch, hash_tokens: int, num_blocks: int) -> dict[str, dict[str, Any]]:
     """By kind of layers, tokens found by both and how many requests differ."""
+    batch = by_block(coarse, hash_tokens)
     rows = {}
     for kind in KINDS:
-        theirs = vllm_hits(kind, batch, hash_tokens, num_blocks)
-        ours = our_hits(kind, batch, hash_tokens, num_blocks)
+        theirs = vllm_hits(kind, batch, num_blocks)
+        ours = our_hits(kind, batch, num_blocks)
         rows[kind] = {
             "requests": len(ours),
             "prompt_tokens": int(batch.prompt_tokens.sum()),
