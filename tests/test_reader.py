@@ -389,6 +389,11 @@ def test_inkling_convolves_what_it_keeps_and_what_it_makes() -> None:
     assert shapes(layout, 1)["mlp_conv_state"] == (3, 256)
 
 
+def test_convolutions_of_keys_that_a_layer_has_not_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"\(rel_extent\) in a layer without any"):
+        read(layer_types=["linear_attention", "full_attention"], rel_extent=16)
+
+
 def test_a_soft_prompt_is_kept_before_the_first_token() -> None:
     layout = read(prompt_length=5, prompt_types=4)
     prompt = layout.layers[0].owns[1]

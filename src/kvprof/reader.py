@@ -122,6 +122,10 @@ def _caches(config: ModelConfig, parts: tuple[str, ...]) -> tuple[Cache, ...]:
             continue
         build = _BUILDERS.get(part)
         if part == "short_convolutions":
+            if not caches:
+                config.refuse(
+                    "has short convolutions of keys and values (rel_extent) in a layer without any"
+                )
             build = partial(states.short_convolutions, kv_width=caches[0].fields[0].elements)
         if build is None:
             config.refuse(f"has a {part} layer, which no general rule can build")
